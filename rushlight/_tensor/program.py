@@ -1,0 +1,169 @@
+"""Owns ``Program``, a pure JAX function with its cached compilation and derivative, and ``OpNode``, its step on the tape.
+
+May import the tape, dtypes and jax; tensors are reached only through the functions bound in ``Values``.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._graph.engine import Values
+from .._graph.node import Node
+
+_FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+    "saved tensors after calling backward."
+)
+
+
+def strong(value):
+    """Drop JAX's weak types: a tensor's dtype never gives way to another operand's."""
+    if isinstance(value, (tuple, list)):
+        return tuple(strong(v) for v in value)
+    value = jnp.asarray(value)
+    return jax.lax.convert_element_type(value, value.dtype) if value.weak_type else value
+
+
+class Program:
+    """A pure function of arrays, compiled once per signature, and its derivative, which is a Program too.
+
+    Args:
+        flat: takes arrays (or Python numbers), gives an array or a tuple of arrays.
+        name: torch's name of the operator, from which its node is named.
+        linear: the derivative needs the inputs' shapes only, so nothing is saved for it.
+        differentiable: False keeps the operator off the tape.
+    """
+
+    __slots__ = ("_derivatives", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name", "scatter_")
+
+    def __init__(self, flat, name: str, *, linear=False, differentiable=True, options=None):
+        def run(*arrays):
+            return strong(flat(*arrays))
+
+        run.__name__ = run.__qualname__ = name
+        self.flat = run
+        self.fwd = jax.jit(run, compiler_options=options)
+        self.name = name
+        self.linear = linear
+        self.differentiable = differentiable
+        self._derivatives: dict = {}
+        self.geometry = self.inverse = self.scatter_ = None
+
+    def derivative(self, mask: tuple, present: tuple, avals=None) -> Program:
+        """The vector-Jacobian product.
+
+        Args:
+            mask: which inputs want a gradient.
+            present: which outputs have one.
+            avals: the inputs' shapes and dtypes, for a linear function; the product then takes gradients only.
+
+        Returns:
+            Program: of (inputs..., present gradients...), giving a tuple with a gradient for each wanted input.
+        """
+        key = (mask, present, avals)
+        found = self._derivatives.get(key)
+        if found is None:
+            found = self._derivatives[key] = Program(
+                self._vjp(mask, present, avals), f"{self.name}_backward", linear=False
+            )
+        return found
+
+    def _vjp(self, mask, present, avals):
+        count = len(mask)
+
+        def product(*args):
+            if avals is None:
+                inputs, given = args[:count], iter(args[count:])
+            else:
+                inputs, given = [jnp.zeros(a.shape, a.dtype) for a in avals], iter(args)
+
+            def primal(*wanted):
+                supply = iter(wanted)
+                return self.flat(*(next(supply) if m else a for a, m in zip(inputs, mask)))
+
+            outs, pull = jax.vjp(primal, *(a for a, m in zip(inputs, mask) if m))
+            several = isinstance(outs, tuple)
+            cotangents = tuple(
+                _cotangent(next(given), out) if here else _no_cotangent(out)
+                for out, here in zip(outs if several else (outs,), present)
+            )
+            # JAX differentiates holomorphically, torch gives the conjugate: conjugate on the way in and out.
+            return tuple(jnp.conj(g) for g in pull(cotangents if several else cotangents[0]))
+
+        return product
+
+
+def _cotangent(grad, out):
+    if grad.dtype != out.dtype:
+        if jnp.iscomplexobj(grad) and not jnp.iscomplexobj(out):
+            grad = grad.real
+        grad = grad.astype(out.dtype)
+    return jnp.conj(grad) if jnp.iscomplexobj(grad) else grad
+
+
+def _no_cotangent(out):
+    if jnp.issubdtype(out.dtype, jnp.inexact):
+        return jnp.zeros(out.shape, out.dtype)
+    return np.zeros(out.shape, jax.dtypes.float0)
+
+
+_CAMEL: dict = {}
+
+
+def camel(name: str) -> str:
+    """torch's class name for an operator's node: ``log_softmax`` gives ``LogSoftmax``."""
+    found = _CAMEL.get(name)
+    if found is None:
+        found = _CAMEL[name] = "".join(part[:1].upper() + part[1:] for part in name.strip("_").split("_"))
+    return found
+
+
+class OpNode(Node):
+    """One operator on the tape: its program, what it saved, and where its gradients go."""
+
+    __slots__ = ("arrays", "program")
+
+    def __init__(self, program: Program, arrays, edges, outputs: int):
+        Node.__init__(self, edges, outputs)
+        self.program = program
+        self.arrays = tuple([_aval(a) for a in arrays]) if program.linear else arrays
+
+    def name(self) -> str:
+        return camel(self.program.name) + "Backward0"
+
+    def run(self, grads, create_graph):
+        arrays = self.arrays
+        if arrays is None:
+            raise RuntimeError(_FREED)
+        edges = self.edges
+        mask = tuple([e is not None for e in edges])
+        present = tuple([g is not None for g in grads])
+        if len(present) > 1:
+            grads = [g for g in grads if g is not None]
+        linear = self.program.linear
+        program = self.program.derivative(mask, present, arrays if linear else None)
+        if create_graph:
+            saved = () if linear else [
+                Values.saved(a, e) if e is not None or isinstance(a, jax.Array) else a for a, e in zip(arrays, edges)
+            ]
+            results = Values.execute(program, [*saved, *grads])
+        elif linear:
+            results = program.fwd(*grads)
+        else:
+            results = program.fwd(*arrays, *grads)
+        if all(mask):
+            return results
+        supply = iter(results)
+        return [next(supply) if m else None for m in mask]
+
+    def release(self) -> None:
+        if not self.program.linear:
+            self.arrays = None
+
+
+def _aval(array):
+    return array.aval if isinstance(array, jax.Array) else jax.core.get_aval(array)

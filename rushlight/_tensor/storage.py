@@ -1,0 +1,60 @@
+"""Owns ``Storage``: one mutable slot that holds one immutable array.
+
+May import dtypes, device and jax.
+"""
+
+from __future__ import annotations
+
+
+class Storage:
+    """The slot that tensors share.
+
+    Attributes:
+        array: the jax array now in it (a ShapeDtypeStruct on the meta device).
+        version: how many times it was written; views compare it to know when to read again.
+        device: where it lives.
+    """
+
+    __slots__ = ("__weakref__", "array", "device", "version")
+
+    def __init__(self, array, device):
+        self.array = array
+        self.device = device
+        self.version = 0
+
+    def write(self, array) -> None:
+        """Put another array into the slot."""
+        self.array = array
+        self.version += 1
+
+
+class UntypedStorage:
+    """What ``tensor.untyped_storage()`` gives: the identity and the size of the memory behind a tensor."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Storage):
+        self._cell = cell
+
+    @property
+    def device(self):
+        return self._cell.device
+
+    def nbytes(self) -> int:
+        """Bytes in the storage."""
+        array = self._cell.array
+        return int(array.size) * array.dtype.itemsize
+
+    size = __len__ = nbytes
+
+    def data_ptr(self) -> int:
+        """A number that is equal exactly for tensors that share the storage."""
+        return id(self._cell)
+
+    _cdata = property(data_ptr)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, UntypedStorage) and other._cell is self._cell
+
+    def __hash__(self) -> int:
+        return hash(id(self._cell))

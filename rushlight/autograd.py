@@ -1,0 +1,174 @@
+"""Owns ``torch.autograd``: ``backward``, ``grad`` and the modes' public names; ``Function`` is in ``_function``.
+
+May import the tensor cell, the tape and the operators.
+"""
+
+from __future__ import annotations
+
+from ._graph import engine
+from ._graph.engine import Values
+from ._graph.modes import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_detect_anomaly,
+    set_grad_enabled,
+)
+from ._graph.node import Node
+from ._tensor.tensor import Tensor
+from .ops import creation
+
+_NO_GRAPH = "element 0 of tensors does not require grad and does not have a grad_fn"
+
+
+def _as_tuple(value) -> tuple:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _roots(tensors, gradients, create_graph):
+    """The starting edges, with a gradient for each.
+
+    Raises:
+        RuntimeError: no graph, no gradient for a non-scalar, or a gradient of another shape.
+    """
+    gradients = (None,) * len(tensors) if gradients is None else _as_tuple(gradients)
+    if len(gradients) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
+    roots = []
+    for i, (tensor, gradient) in enumerate(zip(tensors, gradients)):
+        edge = tensor._edge()
+        if edge is None:
+            raise RuntimeError(_NO_GRAPH.replace("0", str(i), 1))
+        if gradient is None:
+            if tensor.numel() != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            if tensor.is_complex():
+                raise RuntimeError("grad can be implicitly created only for real scalar outputs but got complex")
+            gradient = creation.ones_like(tensor)
+        elif not isinstance(gradient, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+        elif gradient.shape != tensor.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
+                f"{tensor.shape}."
+            )
+        roots.append((edge, gradient if create_graph else gradient._array()))
+    return roots
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None) -> None:
+    """Add the gradients of ``tensors`` to the ``.grad`` of the leaves of their graph.
+
+    Args:
+        tensors: a tensor or several.
+        grad_tensors: the gradient of each; None for scalars.
+        retain_graph: keep the graph; default: as ``create_graph``.
+        create_graph: make the gradients differentiable.
+        inputs: accumulate into these only.
+
+    Raises:
+        RuntimeError: a tensor has no graph, or needs a gradient.
+
+    Example:
+        >>> import rushlight as torch
+        >>> x = torch.tensor(3.0, requires_grad=True)
+        >>> torch.autograd.backward(x * x)
+        >>> x.grad
+        tensor(6.)
+    """
+    tensors = _as_tuple(tensors)
+    keep = create_graph if retain_graph is None else retain_graph
+    wanted = None
+    if inputs is not None:
+        inputs = _as_tuple(inputs)
+        if not inputs:
+            raise RuntimeError("'inputs' argument to backward cannot be empty")
+        wanted = [_input_edge(t) for t in inputs]
+    captured = engine.backward(
+        _roots(tensors, grad_tensors, create_graph),
+        keep_graph=keep,
+        create_graph=create_graph,
+        wanted=wanted,
+        accumulate=True,
+    )
+    if wanted is not None:
+        for tensor, edge in zip(inputs, wanted):
+            if isinstance(edge[0], Node) and engine.edge_key(edge) in captured:
+                Values.accumulate(tensor, captured[engine.edge_key(edge)], create_graph)
+
+
+def _input_edge(tensor):
+    edge = tensor._edge() if isinstance(tensor, Tensor) else None
+    if edge is None:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"inputs must be Tensors, but got {type(tensor).__name__}")
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return edge
+
+
+def grad(
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None,
+    is_grads_batched=False, materialize_grads=False,
+) -> tuple:  # fmt: skip
+    """The gradients of ``outputs`` with respect to ``inputs``, without touching ``.grad``.
+
+    Args:
+        outputs, inputs: tensors.
+        grad_outputs: the gradient of each output; None for scalars.
+        retain_graph: keep the graph; default: as ``create_graph``.
+        create_graph: make the result differentiable, to any order.
+        allow_unused: give None for an input that was not used, instead of an error.
+        is_grads_batched: not supported; use ``torch.func.vmap``.
+        materialize_grads: zeros instead of None for unused inputs.
+
+    Returns:
+        tuple: one gradient per input.
+
+    Raises:
+        RuntimeError: an input is unused, or requires no grad.
+
+    Example:
+        >>> import rushlight as torch
+        >>> x = torch.tensor(2.0, requires_grad=True)
+        >>> (first,) = torch.autograd.grad(x**3, x, create_graph=True)
+        >>> torch.autograd.grad(first, x)
+        (tensor(12.),)
+    """
+    if is_grads_batched:
+        raise NotImplementedError("is_grads_batched=True is not supported by rushlight. Use torch.func.vmap instead.")
+    outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    allow_unused = bool(materialize_grads) if allow_unused is None else allow_unused
+    edges = [_input_edge(t) for t in inputs]
+    captured = engine.backward(
+        _roots(outputs, grad_outputs, create_graph),
+        keep_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        wanted=edges,
+        accumulate=False,
+    )
+    results = []
+    for tensor, edge in zip(inputs, edges):
+        found = captured.get(engine.edge_key(edge))
+        if found is None:
+            if not allow_unused:
+                raise RuntimeError(
+                    "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
+                )
+            results.append(creation.zeros_like(tensor) if materialize_grads else None)
+        else:
+            results.append(found if create_graph else Tensor._of(found, tensor.device))
+    return tuple(results)
+
+
+Values.backward = staticmethod(backward)
+
+__all__ = [
+    "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "no_grad", "set_detect_anomaly",
+    "set_grad_enabled",
+]  # fmt: skip
