@@ -242,9 +242,12 @@ _default = float32
 _listeners: list = []
 
 
-def default_dtype() -> dtype:
+def get_default_dtype() -> dtype:
     """The dtype of ``torch.ones(2)`` and of Python floats: float32 unless changed."""
     return _default
+
+
+default_dtype = get_default_dtype
 
 
 def set_default_dtype(d: dtype) -> None:
@@ -265,3 +268,10 @@ def set_default_dtype(d: dtype) -> None:
 def on_default_change(listener) -> None:
     """Call ``listener`` after every change; operators drop programs that were traced for the old default."""
     _listeners.append(listener)
+
+
+__all__ = [
+    *(name for name in ALL if name != "bool"), "Size", "channels_last", "channels_last_3d", "contiguous_format",
+    "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format", "set_default_dtype",
+    "sparse_coo", "strided",
+]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight import dtypes
+from .. import dtypes
 
 _PROFILES = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},

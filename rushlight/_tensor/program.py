@@ -34,13 +34,13 @@ class Program:
     Args:
         flat: takes arrays (or Python numbers), gives an array or a tuple of arrays.
         name: torch's name of the operator, from which its node is named.
-        linear: the derivative needs the inputs' shapes only, so nothing is saved for it.
+        linear: how many leading inputs it is linear in: their shapes are saved for the derivative, not their values.
         differentiable: False keeps the operator off the tape.
     """
 
     __slots__ = ("_derivatives", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name", "scatter_")
 
-    def __init__(self, flat, name: str, *, linear=False, differentiable=True, options=None):
+    def __init__(self, flat, name: str, *, linear=0, differentiable=True, options=None):
         def run(*arrays):
             return strong(flat(*arrays))
 
@@ -53,33 +53,29 @@ class Program:
         self._derivatives: dict = {}
         self.geometry = self.inverse = self.scatter_ = None
 
-    def derivative(self, mask: tuple, present: tuple, avals=None) -> Program:
+    def derivative(self, mask: tuple, present: tuple, avals: tuple = ()) -> Program:
         """The vector-Jacobian product.
 
         Args:
             mask: which inputs want a gradient.
             present: which outputs have one.
-            avals: the inputs' shapes and dtypes, for a linear function; the product then takes gradients only.
+            avals: shapes and dtypes of the leading inputs that were not saved; the product does not take these.
 
         Returns:
-            Program: of (inputs..., present gradients...), giving a tuple with a gradient for each wanted input.
+            Program: of (saved inputs..., present gradients...), giving a tuple with a gradient for each wanted input.
         """
         key = (mask, present, avals)
         found = self._derivatives.get(key)
         if found is None:
-            found = self._derivatives[key] = Program(
-                self._vjp(mask, present, avals), f"{self.name}_backward", linear=False
-            )
+            found = self._derivatives[key] = Program(self._vjp(mask, present, avals), f"{self.name}_backward")
         return found
 
     def _vjp(self, mask, present, avals):
-        count = len(mask)
+        count = len(mask) - len(avals)
 
         def product(*args):
-            if avals is None:
-                inputs, given = args[:count], iter(args[count:])
-            else:
-                inputs, given = [jnp.zeros(a.shape, a.dtype) for a in avals], iter(args)
+            inputs = [*(jnp.zeros(a.shape, a.dtype) for a in avals), *args[:count]]
+            given = iter(args[count:])
 
             def primal(*wanted):
                 supply = iter(wanted)
@@ -125,12 +121,18 @@ def camel(name: str) -> str:
 class OpNode(Node):
     """One operator on the tape: its program, what it saved, and where its gradients go."""
 
-    __slots__ = ("arrays", "program")
+    __slots__ = ("arrays", "avals", "program")
 
     def __init__(self, program: Program, arrays, edges, outputs: int):
         Node.__init__(self, edges, outputs)
         self.program = program
-        self.arrays = tuple([_aval(a) for a in arrays]) if program.linear else arrays
+        linear = program.linear
+        if linear:
+            self.avals = tuple([_aval(a) for a in arrays[:linear]])
+            self.arrays = arrays[linear:]
+        else:
+            self.avals = ()
+            self.arrays = arrays
 
     def name(self) -> str:
         return camel(self.program.name) + "Backward0"
@@ -144,26 +146,21 @@ class OpNode(Node):
         present = tuple([g is not None for g in grads])
         if len(present) > 1:
             grads = [g for g in grads if g is not None]
-        linear = self.program.linear
-        program = self.program.derivative(mask, present, arrays if linear else None)
+        program = self.program.derivative(mask, present, self.avals)
         if create_graph:
-            saved = () if linear else [
-                Values.saved(a, e) if e is not None or isinstance(a, jax.Array) else a for a, e in zip(arrays, edges)
-            ]
-            results = Values.execute(program, [*saved, *grads])
-        elif linear:
-            results = program.fwd(*grads)
+            saved_edges = edges[len(self.avals) :]
+            results = Values.execute(program, [*map(Values.saved, arrays, saved_edges), *grads])
         else:
             results = program.fwd(*arrays, *grads)
-        if all(mask):
+        if len(results) == len(mask):
             return results
         supply = iter(results)
         return [next(supply) if m else None for m in mask]
 
     def release(self) -> None:
-        if not self.program.linear:
+        if len(self.arrays):
             self.arrays = None
 
 
 def _aval(array):
-    return array.aval if isinstance(array, jax.Array) else jax.core.get_aval(array)
+    return jax.typeof(array)

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import device as devices
+from .. import _device as devices
 from .. import dtypes
 from .._graph import engine
 from .._graph.engine import Values
 from .._graph.modes import state
 from .._graph.node import RemovableHandle, _Hooks
-from . import views
+from . import printing, views
 from .storage import Storage, UntypedStorage
 
 _IN_PLACE_LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
@@ -710,7 +710,9 @@ class _Saved(Tensor):
 
 
 def _saved_for(array, edge):
-    """A tensor for a saved input, tied to where that input came from."""
+    """A tensor for a saved input, tied to where that input came from; plain numbers stay as they are."""
+    if edge is None and not isinstance(array, jax.Array):
+        return array
     if edge is not None and edge[1] is None:
         out = _Saved._of(array, edge[0]._storage.device, True)
         out._leaf_edge = edge
@@ -722,6 +724,20 @@ def _saved_for(array, edge):
     return out
 
 
+def _render(tensor: Tensor) -> str:
+    node = tensor.grad_fn
+    return printing.tensor_repr(
+        None if tensor.is_meta else tensor._array(),
+        tensor.dtype,
+        is_meta=tensor.is_meta,
+        shape=tensor.shape,
+        device=str(tensor.device),
+        requires_grad=tensor.requires_grad,
+        grad_fn=None if node is None else node.name(),
+    )
+
+
+Values.render = staticmethod(_render)
 Values.wrap = staticmethod(_wrap)
 Values.unwrap = staticmethod(lambda tensor: tensor._array())
 Values.add = staticmethod(_add)

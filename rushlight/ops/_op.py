@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import device as devices
+from .. import _device as devices
 from .. import dtypes
 from .._errors import type_name
 from .._graph.engine import Values
@@ -307,7 +307,8 @@ class Op:
             result = fn(*args, **kwargs)
             return result if finish is None else finish(result)
 
-        program = Program(flat, self.name, linear=self.linear, differentiable=self.differentiable, options=self.options)
+        count = sum(n if n is not None and n > 0 else n == -1 for (_, n, _, _), k in zip(plan, self.kinds) if k != NUMBER)
+        program = Program(flat, self.name, linear=count if self.linear else 0, differentiable=self.differentiable, options=self.options)
         if self.view:
             statics = {n: v for n, count, v, _ in plan if count is None}
             program.geometry = functools.partial(self.geometry, **statics) if self.geometry else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jax
 
-from .. import device as devices
+from .. import _device as devices
 from .. import dtypes
 from .._errors import type_name
 from .._graph.engine import Values
@@ -269,3 +269,7 @@ def is_pinned(self, device=None):
 @method()
 def record_stream(self, stream):
     """Accepted: JAX tracks which stream uses a buffer."""
+
+__all__ = [
+    "clone",
+]  # fmt: skip

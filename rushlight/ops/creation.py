@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import device as devices
+from .. import _device as devices
 from .. import dtypes
 from .._errors import not_supported, type_name
 from .._graph.engine import Values
@@ -456,3 +456,9 @@ def meshgrid(*tensors, indexing=None):
         grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_dlpack", "from_numpy",
+    "frombuffer", "full", "full_like", "is_tensor", "linspace", "logspace", "meshgrid", "ones", "ones_like",
+    "polar", "scalar_tensor", "tensor", "to_dlpack", "zeros", "zeros_like",
+]  # fmt: skip

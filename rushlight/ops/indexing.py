@@ -61,7 +61,7 @@ def _slice_program(sizes, steps, drop, dynamic: bool):
     from .._tensor.program import Program
 
     program = Program(
-        lambda array, *starts: _take(array, starts, sizes, steps, drop), "slice" if not drop else "select", linear=True
+        lambda array, *starts: _take(array, starts, sizes, steps, drop), "slice" if not drop else "select", linear=1
     )
     program.geometry = functools.partial(_slice_geometry, sizes=sizes, steps=steps, drop=drop)
     program.inverse = functools.partial(_put, sizes=sizes, steps=steps, drop=drop)
@@ -396,4 +396,7 @@ def narrow(input, dim, start, length):
 
 attach("select", select)
 attach("narrow", narrow)
-__all__ = ["getitem", "setitem", "view_op"]
+
+__all__ = [
+    "index_put", "narrow", "select",
+]  # fmt: skip

@@ -40,3 +40,7 @@ for _name, _function in {"add": add, "sub": sub, "mul": mul}.items():
     attach(f"__{_name}__", _function)
     attach(f"__r{_name}__", _reflected(_function))
     attach(f"__i{_name}__", getattr(Tensor, _name + "_"))
+
+__all__ = [
+    "add", "mul", "sub",
+]  # fmt: skip

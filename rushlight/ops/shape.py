@@ -641,4 +641,9 @@ def view_whole(tensor: Tensor) -> Tensor:
 
 
 attach("alias", view_whole)
-__all__ = ["Program", "Values", "in_place", "type_name"]
+
+__all__ = [
+    "adjoint", "as_strided", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "diagonal", "flatten",
+    "imag", "moveaxis", "movedim", "permute", "ravel", "real", "reshape", "squeeze", "swapaxes", "swapdims", "t",
+    "transpose", "unflatten", "unsqueeze", "view_as_complex", "view_as_real",
+]  # fmt: skip

@@ -155,9 +155,12 @@ def of_jax(jax_dev) -> device:
     return found
 
 
-def default_device() -> device:
+def get_default_device() -> device:
     """The device of newly created tensors: the CPU unless changed."""
     return _default
+
+
+default_device = get_default_device
 
 
 def set_default_device(where) -> None:
