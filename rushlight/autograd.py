@@ -48,7 +48,7 @@ def _roots(tensors, gradients, create_graph):
             gradient = creation.ones_like(tensor)
         elif not isinstance(gradient, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
-        elif gradient.shape != tensor.shape:
+        elif gradient._array().shape != tensor._array().shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
                 f"{tensor.shape}."

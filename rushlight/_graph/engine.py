@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 
-from .modes import enable_grad, no_grad, state
+from .modes import state
 from .node import Node
 
 
@@ -108,7 +108,8 @@ def backward(roots, *, keep_graph=False, create_graph=False, wanted=None, accumu
     captured: dict = {}
     wanted_set = None if wanted is None else {edge_key(edge) for edge in wanted}
     useful = None if wanted is None else _reachable([edge for edge, _ in roots], wanted_set)
-    with enable_grad() if create_graph else no_grad():
+    previous, state.grad = state.grad, create_graph
+    try:
         for edge, grad in roots:
             walk.give(edge, grad)
         heap, pending = walk.heap, walk.pending
@@ -146,6 +147,8 @@ def backward(roots, *, keep_graph=False, create_graph=False, wanted=None, accumu
                 captured[id(leaf)] = grad
             if accumulate:
                 Values.accumulate(leaf, grad, create_graph)
+    finally:
+        state.grad = previous
     return captured
 
 

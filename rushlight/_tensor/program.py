@@ -107,6 +107,7 @@ def _no_cotangent(out):
     return np.zeros(out.shape, jax.dtypes.float0)
 
 
+_ONE = (True,)
 _CAMEL: dict = {}
 
 
@@ -143,8 +144,10 @@ class OpNode(Node):
             raise RuntimeError(_FREED)
         edges = self.edges
         mask = tuple([e is not None for e in edges])
-        present = tuple([g is not None for g in grads])
-        if len(present) > 1:
+        if len(grads) == 1:
+            present = _ONE
+        else:
+            present = tuple([g is not None for g in grads])
             grads = [g for g in grads if g is not None]
         program = self.program.derivative(mask, present, self.avals)
         if create_graph:
@@ -163,4 +166,7 @@ class OpNode(Node):
 
 
 def _aval(array):
-    return jax.typeof(array)
+    try:
+        return array.aval
+    except AttributeError:
+        return jax.typeof(array)

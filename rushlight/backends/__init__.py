@@ -1,0 +1,8 @@
+"""``torch.backends``: the switches programs set before they start; XLA chooses its kernels itself.
+
+May import devices; each backend is a module of its own, as in torch.
+"""
+
+from . import cuda, cudnn, mkldnn, mps, openmp, opt_einsum
+
+__all__ = ["cuda", "cudnn", "mkldnn", "mps", "openmp", "opt_einsum"]

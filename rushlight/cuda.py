@@ -1,0 +1,116 @@
+"""``torch.cuda``: what there is to ask of and tell JAX's GPUs. May import devices and random."""
+
+from __future__ import annotations
+
+import contextlib
+
+import jax
+
+from . import _device as devices
+from .random import generator as _generators
+
+
+def is_available() -> bool:
+    """Whether JAX has a GPU."""
+    return device_count() > 0
+
+
+def device_count() -> int:
+    """How many GPUs JAX has."""
+    return len(devices.present("cuda"))
+
+
+def current_device() -> int:
+    """The index of the default GPU."""
+    _need()
+    d = devices.default_device()
+    return d.index or 0 if d.type == "cuda" else 0
+
+
+def get_device_name(device=None) -> str:
+    """What the GPU calls itself."""
+    return devices.jax_device(_resolve(device)).device_kind
+
+
+def get_device_capability(device=None) -> tuple[int, int]:
+    """The compute capability, for example ``(9, 0)``."""
+    major, minor = str(devices.jax_device(_resolve(device)).compute_capability).split(".")
+    return int(major), int(minor)
+
+
+def set_device(device) -> None:
+    """Accepted for the one GPU of a process; choose others by naming them (``cuda:1``)."""
+    _resolve(device)
+
+
+def synchronize(device=None) -> None:
+    """Wait until everything sent to the GPU is done."""
+    if is_available():
+        jax.block_until_ready(jax.device_put(0, devices.jax_device(_resolve(device))))
+
+
+def empty_cache() -> None:
+    """Accepted: JAX's allocator keeps and reuses its memory."""
+
+
+def is_bf16_supported(including_emulation=True) -> bool:
+    """Whether bfloat16 runs on the GPU; XLA supports it on all."""
+    return is_available()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the GPU's generator; accepted without one, as in torch."""
+    if is_available():
+        _generators.generator_of(_resolve(None)).manual_seed(int(seed))
+
+
+def manual_seed_all(seed: int) -> None:
+    """Seed every GPU's generator; accepted without one, as in torch."""
+    for i in range(device_count()):
+        _generators.generator_of(devices.resolve(f"cuda:{i}")).manual_seed(int(seed))
+
+
+def get_rng_state(device="cuda"):
+    """The state of a GPU's generator."""
+    return _generators.generator_of(_resolve(device)).get_state()
+
+
+def set_rng_state(new_state, device="cuda") -> None:
+    """Set the state of a GPU's generator."""
+    _generators.generator_of(_resolve(device)).set_state(new_state)
+
+
+def _statistic(name: str, device) -> int:
+    return int((devices.jax_device(_resolve(device)).memory_stats() or {}).get(name, 0)) if is_available() else 0
+
+
+def memory_allocated(device=None) -> int:
+    """Bytes in use on the GPU; 0 without one."""
+    return _statistic("bytes_in_use", device)
+
+
+def max_memory_allocated(device=None) -> int:
+    """The most bytes ever in use on the GPU; 0 without one."""
+    return _statistic("peak_bytes_in_use", device)
+
+
+@contextlib.contextmanager
+def device(index):
+    """Create tensors on a GPU inside the block."""
+    with devices.device("cuda", index if isinstance(index, int) else devices.device(index).index):
+        yield
+
+
+def _need() -> None:
+    if not is_available():
+        raise RuntimeError(
+            "Found no GPU: expected a device that JAX reports as 'gpu', present are "
+            f"{', '.join(map(str, devices.available()))}. Install jax[cuda12] or use device='cpu'."
+        )
+
+
+def _resolve(where):
+    _need()
+    if where is None:
+        return devices.resolve("cuda")
+    return devices.resolve(devices.device("cuda", where) if isinstance(where, int) else where)

@@ -1,0 +1,303 @@
+"""Owns the random operators: torch's CPU stream in eager mode, JAX keys on accelerators and inside traces.
+
+May import random, the tensor cell and the door.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import _device as devices
+from .. import dtypes
+from .._errors import type_name
+from .._tensor.tensor import Tensor, to_device
+from ..random import distributions as draw
+from ..random.generator import Generator, generator_of
+from ._op import method, write_out
+from .creation import _check_layout, _finish, _options, shape_of
+
+
+def _source(generator, where) -> Generator:
+    """The generator to draw from.
+
+    Raises:
+        RuntimeError: it belongs to another device.
+    """
+    if generator is None:
+        return generator_of(where)
+    if not isinstance(generator, Generator):
+        raise TypeError(f"argument 'generator' must be torch.Generator, not {type_name(generator)}")
+    if generator.device.type != where.type and where.type != "meta":
+        raise RuntimeError(
+            f"Expected a '{where.type}' device type for generator but found '{generator.device.type}'. "
+            f"Make it with torch.Generator('{where.type}')."
+        )
+    return generator
+
+
+def _drawn(generator, where, shape, d, host, keyed):
+    """Numbers for a new tensor: from torch's stream on the CPU, from a JAX key elsewhere."""
+    if where.type == "meta":
+        return jax.ShapeDtypeStruct(shape, d.np)
+    source = _source(generator, where)
+    if where.type == "cpu":
+        return to_device(np.asarray(host(source._engine)), where)
+    return jax.device_put(keyed(source.next_key()), devices.jax_device(where))
+
+
+def _real(d):
+    """The dtype to draw keyed numbers in."""
+    return d.np if d.category == 2 else np.float32
+
+
+def _complex_draw(function):
+    """Draw a complex tensor as twice as many real numbers, as torch does."""
+
+    def drawn(engine, shape, d):
+        if d.category < 3:
+            return function(engine, shape, d)
+        pairs = function(engine, (*shape, 2), d.to_real())
+        return np.ascontiguousarray(pairs).view(d.np).reshape(shape)
+
+    return drawn
+
+
+@_complex_draw
+def _uniform01(engine, shape, d):
+    return draw.uniform(engine, shape, 0.0, 1.0, d)
+
+
+def _normal01(engine, shape, d):
+    if d.category == 3:
+        # A complex normal has variance 1 over both parts.
+        pairs = draw.normal(engine, (*shape, 2), 0.0, float(np.sqrt(0.5)), d.to_real())
+        return np.ascontiguousarray(pairs).view(d.np).reshape(shape)
+    return draw.normal(engine, shape, 0.0, 1.0, d)
+
+
+def _need_float(name, d):
+    if d.category < 2:
+        from ._op import scalar_name
+
+        raise RuntimeError(
+            f'"{name}" not implemented for \'{scalar_name(d)}\'; expected a floating point dtype, received {d!r}'
+        )
+
+
+def _float_maker(name, host, keyed, check):
+    def make(*args, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+             pin_memory=False, names=None):  # fmt: skip
+        _check_layout(layout)
+        d, where = _options(dtype, device)
+        _need_float(check, d)
+        shape = shape_of(args if size is None else (size,))
+        array = _drawn(generator, where, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape, _real(d)).astype(d.np))
+        return _finish(array, where, requires_grad, out, name)
+
+    def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None):
+        return make(*input.shape, size=tuple(input.shape), dtype=dtype or input.dtype, device=device or input.device,
+                    requires_grad=requires_grad, generator=generator, layout=layout)  # fmt: skip
+
+    make.__name__ = make.__qualname__ = name
+    like.__name__ = like.__qualname__ = name + "_like"
+    what = "uniform numbers in [0, 1)" if name == "rand" else "standard normal numbers"
+    make.__doc__ = f"A tensor of {what}.\n\n    Args:\n        size: the shape.\n        generator: where to draw.\n"
+    like.__doc__ = f"A tensor of {what}, shaped like ``input``."
+    return make, like
+
+
+rand, rand_like = _float_maker("rand", _uniform01, jax.random.uniform, "check_uniform_bounds")
+randn, randn_like = _float_maker("randn", _normal01, jax.random.normal, "normal_kernel_cpu")
+
+
+def randint(*args, low=None, high=None, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
+            requires_grad=False, pin_memory=False):  # fmt: skip
+    """Integers from ``low`` (default 0) to before ``high``: ``randint(high, size)`` or ``randint(low, high, size)``.
+
+    Raises:
+        RuntimeError: an empty range.
+    """
+    args = list(args)
+    if size is None:
+        if args and not isinstance(args[-1], (int, np.integer)):
+            size = args.pop()
+        else:
+            raise TypeError("randint() missing 1 required positional argument: 'size'")
+    if len(args) == 2:
+        low, high = args
+    elif len(args) == 1:
+        if high is None:
+            high = args[0]
+        else:
+            low = args[0]
+    low = 0 if low is None else int(low)
+    high = int(high)
+    d, where = _options(dtype, device, dtypes.int64)
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    shape = shape_of((size,))
+    array = _drawn(
+        generator, where, shape, d, lambda e: draw.randint(e, low, high, shape, d),
+        lambda k: jax.random.randint(k, shape, low, high, dtype=np.int64).astype(d.np),
+    )  # fmt: skip
+    return _finish(array, where, requires_grad, out, "randint")
+
+
+def randint_like(input, low=None, high=None, *, dtype=None, layout=None, device=None, requires_grad=False,
+                 memory_format=None, generator=None):  # fmt: skip
+    """Integers shaped like ``input``."""
+    if high is None:
+        low, high = 0, low
+    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device or input.device,
+                   requires_grad=requires_grad, generator=generator)  # fmt: skip
+
+
+def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """The numbers 0 to n - 1 in random order.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch.randperm(4, generator=torch.Generator().manual_seed(0))
+        tensor([2, 0, 1, 3])
+    """
+    d, where = _options(dtype, device, dtypes.int64)
+    if n < 0:
+        raise RuntimeError("n must be non-negative, got" + str(n))
+    array = _drawn(generator, where, (n,), d, lambda e: draw.randperm(e, n, d),
+                   lambda k: jax.random.permutation(k, n).astype(d.np))  # fmt: skip
+    return _finish(array, where, requires_grad, out, "randperm")
+
+
+def _fill(self, generator, host, keyed):
+    """Overwrite a tensor with drawn numbers."""
+    self._check_in_place()
+    shape, d = tuple(self._array().shape), self.dtype
+    array = _drawn(generator, self.device, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape).astype(d.np))
+    return self._assign(Tensor._of(array, self.device))
+
+
+@method()
+def uniform_(self, from_=0.0, to=1.0, *, generator=None, **kwargs):
+    """Fill with uniform numbers in ``[from, to)``."""
+    low, high = float(kwargs.pop("from", from_)), float(to)
+    _need_float("check_uniform_bounds", self.dtype)
+    return _fill(self, generator, lambda e, s, d: draw.uniform(e, s, low, high, d),
+                 lambda k, s: jax.random.uniform(k, s, _real(self.dtype), low, high))  # fmt: skip
+
+
+@method()
+def normal_(self, mean=0.0, std=1.0, *, generator=None):
+    """Fill with normal numbers."""
+    mean, std = float(mean), float(std)
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+    _need_float("normal_kernel_cpu", self.dtype)
+    contiguous = self.is_contiguous()
+    return _fill(self, generator, lambda e, s, d: draw.normal(e, s, mean, std, d, contiguous=contiguous),
+                 lambda k, s: jax.random.normal(k, s, _real(self.dtype)) * std + mean)  # fmt: skip
+
+
+@method()
+def bernoulli_(self, p=0.5, *, generator=None):
+    """Fill with ones (probability ``p``) and zeros."""
+    chance = p._host() if isinstance(p, Tensor) else float(p)
+    return _fill(self, generator, lambda e, s, d: draw.bernoulli(e, chance, s, d),
+                 lambda k, s: jax.random.bernoulli(k, chance, s))  # fmt: skip
+
+
+@method()
+def random_(self, *args, generator=None, **kwargs):
+    """Fill with integers: ``random_()`` over the dtype's range, ``random_(to)``, ``random_(from, to)``."""
+    low, high = (args[0], args[1]) if len(args) == 2 else (0, args[0]) if args else (kwargs.get("from"), kwargs.get("to"))
+
+    def keyed(k, s):
+        top = high if high is not None else 2**31 - 1
+        return jax.random.randint(k, s, low or 0, top, dtype=np.int64)
+
+    return _fill(self, generator, lambda e, s, d: draw.random_(e, s, low, high, d), keyed)
+
+
+def _host_only(name, function):
+    def fill(self, *args, generator=None, **kwargs):
+        keyed = getattr(jax.random, name.rstrip("_"), None)
+        if self.device.type not in ("cpu", "meta"):
+            if name != "exponential_":
+                raise NotImplementedError(
+                    f"{name} on '{self.device}' is not supported by rushlight. Draw on the CPU and move the result."
+                )
+            rate = float(args[0] if args else kwargs.get("lambd", 1.0))
+            return _fill(self, generator, None, lambda k, s: keyed(k, s, _real(self.dtype)) / rate)
+        return _fill(self, generator, lambda e, s, d: function(e, s, *args, dtype=d, **kwargs), None)
+
+    fill.__name__ = fill.__qualname__ = name
+    fill.__doc__ = f"Fill with numbers of the {name.rstrip('_').replace('_', '-')} distribution."
+    method(name)(fill)
+
+
+for _name in ("exponential_", "cauchy_", "geometric_", "log_normal_"):
+    _host_only(_name, getattr(draw, _name.rstrip("_")))
+
+
+def bernoulli(input, p=None, *, generator=None, out=None):
+    """Ones and zeros; the probability of each one is ``input``'s element, or ``p``."""
+    made = input.detach().clone().bernoulli_(input if p is None else p, generator=generator)
+    return made if out is None else write_out("bernoulli", made, out)
+
+
+method("bernoulli")(bernoulli)
+
+
+def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
+           requires_grad=False):  # fmt: skip
+    """Normal numbers whose mean and standard deviation are numbers or tensors."""
+    if size is not None:
+        d, where = _options(dtype, device)
+        made = _finish(to_device(np.empty(shape_of((size,)), d.np), where), where, False)
+        made.normal_(mean, std, generator=generator)
+    else:
+        like = mean if isinstance(mean, Tensor) else std
+        array = _drawn(
+            generator, like.device, like.shape, like.dtype,
+            lambda e: draw.normal_from(e, _host(mean), _host(std), like.dtype),
+            lambda k: jax.random.normal(k, jnp.broadcast_shapes(np.shape(_host(mean)), np.shape(_host(std)))) * _host(std) + _host(mean),
+        )  # fmt: skip
+        made = Tensor._of(array, like.device)
+    return (made if out is None else write_out("normal", made, out)).requires_grad_(requires_grad)
+
+
+def _host(x):
+    return x._host() if isinstance(x, Tensor) else x
+
+
+def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
+    """Indices drawn with the rows of ``input`` as weights.
+
+    Raises:
+        RuntimeError: weights that are negative, infinite or all zero, or too many samples without replacement.
+    """
+    array = _drawn(
+        generator, input.device, (), dtypes.int64,
+        lambda e: draw.multinomial(e, input._host(), num_samples, replacement), None,
+    )  # fmt: skip
+    made = Tensor._of(array, input.device)
+    return made if out is None else write_out("multinomial", made, out)
+
+
+method("multinomial")(multinomial)
+
+
+def poisson(input, generator=None):
+    """Poisson numbers with ``input`` as rates."""
+    array = _drawn(
+        generator, input.device, input.shape, input.dtype, lambda e: draw.poisson(e, input._host(), input.dtype),
+        lambda k: jax.random.poisson(k, input._array()).astype(input.dtype.np),
+    )  # fmt: skip
+    return Tensor._of(array, input.device)
+
+
+__all__ = [
+    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm",
+]  # fmt: skip
