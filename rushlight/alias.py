@@ -24,7 +24,7 @@ _MODELS = _ROOT + ".models"
 # Modules of rushlight that torch has no counterpart for: not importable under torch's name.
 _HIDDEN = tuple(f"{_ROOT}.{name}" for name in ("alias", "cli", "inspect", "__main__"))
 # Classes that torch prints directly under ``torch``, wherever they are defined.
-_PRINTED_AS_ROOT = tuple(f"{_ROOT}.{name}" for name in ("_tensor", "dtypes", "device", "random.generator"))
+_PRINTED_AS_ROOT = tuple(f"{_ROOT}.{name}" for name in ("_tensor", "_device", "dtypes", "random.generator"))
 _GUIDE = "docs/conformance.md lists what rushlight offers."
 
 _undo: list[Callable[[], None]] = []
