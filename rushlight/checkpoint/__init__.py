@@ -1,0 +1,20 @@
+"""Owns reading and writing checkpoints in torch's formats, without torch; see ``serialization.py``.
+
+May import this folder.
+"""
+
+from .allowlist import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from .serialization import DEFAULT_PROTOCOL, get_unsafe_globals_in_checkpoint, load, save
+from .stub import Stub
+
+__all__ = [
+    "DEFAULT_PROTOCOL",
+    "Stub",
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_safe_globals",
+    "get_unsafe_globals_in_checkpoint",
+    "load",
+    "safe_globals",
+    "save",
+]

@@ -1,0 +1,241 @@
+"""Owns the formats that torch wrote before its zip archives: the plain one (0.1.10 to 1.5) and the tar one (before).
+
+May import this folder and the standard library. Nothing is unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import sys
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import rebuild
+from .allowlist import Policy
+from .archive_reader import aligned_bytes, fill, remaining
+from .pickler import Pickler
+from .storages import LoadedStorage, StorageTable, StorageType, text
+from .stub import Stub
+from .unpickler import Unpickler
+
+MAGIC = 0x1950A86A20F9469CFC6C
+VERSION = 1001
+
+
+class _Scan(Policy):
+    """Builds nothing: learns which storages a pickle refers to, and where it ends."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+        self.names: dict[str, None] = {}
+
+    def find(self, module: str, name: str):
+        self.names[f"{module}.{name}"] = None
+        found = super().find(module, name) if name.endswith("Storage") else None
+        return found if isinstance(found, StorageType) else Stub(f"{module}.{name}")
+
+
+def scan(file, encoding: str) -> tuple[list[tuple], list[str]]:
+    """The persistent ids and the global names in the pickle at the file's position, without building anything."""
+    seen: list[tuple] = []
+
+    def note(pid):
+        seen.append(pid if isinstance(pid, tuple) else (pid,))
+        return Stub("storage")
+
+    policy = _Scan()
+    Unpickler(file, policy, note, encoding).load()
+    return seen, list(policy.names)
+
+
+def _nothing(pid):
+    raise pickle.UnpicklingError(f"header of a checkpoint: expected plain values, received a persistent id {pid!r:.60}")
+
+
+def load(file, map_location, weights_only: bool, encoding: str):
+    """Read the plain format: header, pickle, storage keys, storages.
+
+    Raises:
+        RuntimeError: it is not a checkpoint, or it is cut short.
+    """
+    start = file.tell()
+    if start == 0 and _is_tar(file):
+        return _load_tar(file, map_location, weights_only, encoding)
+    file.seek(start)
+    policy = Policy(weights_only)
+
+    def header():
+        return Unpickler(file, Policy(True), _nothing, encoding).load()
+
+    if file.read(1) not in (b"\x80", b""):
+        raise pickle.UnpicklingError(
+            "Invalid magic number; corrupt file? Expected a checkpoint written by torch.save, received a file of "
+            "another kind."
+        )
+    file.seek(start)
+    if header() != MAGIC:
+        raise RuntimeError("Invalid magic number; corrupt file? Expected a checkpoint written by torch.save.")
+    version = header()
+    if version != VERSION:
+        raise RuntimeError(f"Invalid protocol version: {version!r:.60}, expected {VERSION}")
+    system = header()
+    big = isinstance(system, dict) and system.get("little_endian") is False
+    begin = file.tell()
+    # The storages follow the pickle that needs them, so it is walked through once without building anything.
+    ids, _ = scan(file, encoding)
+    sizes = {text(pid[2]): pid for pid in ids if len(pid) == 6 and text(pid[0]) == "storage"}
+    keys = header()
+    if not isinstance(keys, list) or any(text(k) not in sizes for k in keys):
+        raise pickle.UnpicklingError(
+            "storage keys of a checkpoint: expected those the pickle names. The file is damaged."
+        )
+    blocks = {}
+    for key in map(text, keys):
+        kind = sizes[key][1]
+        itemsize = kind.dtype.itemsize if isinstance(kind, StorageType) and kind.dtype else 1
+        # A count of elements precedes each storage; the element's size is known from the pickle alone.
+        blocks[key] = _read_block(file, itemsize, ">" if big else "<")
+
+    def fetch(key: str, size: int) -> np.ndarray:
+        block = blocks.get(key)
+        if block is None or len(block) != size:
+            raise RuntimeError(f"storage {key!r:.60} of a checkpoint: expected {size} bytes. The file is damaged.")
+        return block
+
+    table = StorageTable(fetch, map_location, big)
+    file.seek(begin)
+    return Unpickler(file, policy, lambda pid: _persistent(table, pid), encoding).load()
+
+
+def _persistent(table: StorageTable, pid):
+    kind = text(pid[0]) if isinstance(pid, tuple) and pid else None
+    if kind == "module" and len(pid) == 4:
+        # A class with its source code, which torch compared with the installed one; the class was already found.
+        return pid[1]
+    if kind != "storage" or len(pid) != 6:
+        raise pickle.UnpicklingError(f"Only persistent_load of storage is allowed, but got {pid!r:.60}")
+    found = table.get(*pid[1:5])
+    if pid[5] is None:
+        return found
+    return _part(found, pid[5])
+
+
+def _part(root: LoadedStorage, view) -> LoadedStorage:
+    """A storage that is a window on another one, as PyTorch before 0.4 could make."""
+    sound = isinstance(view, tuple) and len(view) == 3 and all(type(n) is int and n >= 0 for n in view[1:])
+    if not sound or root.dtype is None or view[1] + view[2] > root.size():
+        raise pickle.UnpicklingError(f"view of a storage in a checkpoint: received {view!r:.60}. The file is damaged.")
+    if view[1] == 0 and view[2] == root.size():
+        return root
+    key = view[1:]
+    if key not in root.moved:
+        step = root.dtype.itemsize
+        raw = None if root.raw is None else root.raw[view[1] * step : (view[1] + view[2]) * step]
+        root.moved[key] = LoadedStorage(raw, root.dtype, root.device, view[2] * step, root._foreign)
+    return root.moved[key]
+
+
+def _read_block(file, itemsize: int, order: str) -> np.ndarray:
+    """A count of elements, and that many elements."""
+    head = file.read(8)
+    count = struct.unpack(order + "q", head)[0] if len(head) == 8 else -1
+    if count < 0 or count * itemsize > remaining(file):
+        raise RuntimeError("unexpected EOF: a storage of the checkpoint is cut short. Save or download the file again.")
+    buffer = aligned_bytes(count * itemsize)
+    if not fill(file, buffer):
+        raise RuntimeError("unexpected EOF: a storage of the checkpoint is cut short. Save or download the file again.")
+    return buffer
+
+
+def save(obj, write: Callable, protocol: int) -> None:
+    """Write the plain format."""
+    body = io.BytesIO()
+    pickler = Pickler(body, protocol, legacy=True)
+    pickler.dump(obj)
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": VERSION, "little_endian": sys.byteorder == "little", "type_sizes": sizes}
+    for part in (MAGIC, VERSION, system):
+        write(pickle.dumps(part, protocol=protocol))
+    write(body.getbuffer())
+    keys = sorted(pickler.storages)
+    write(pickle.dumps(keys, protocol=protocol))
+    for key in keys:
+        flat = pickler.storages[key]
+        untyped = pickler.untyped(key)
+        write(struct.pack("=q", flat.nbytes if untyped else flat.size))
+        write(memoryview(flat.view(np.uint8)))
+
+
+# -- the tar format -------------------------------------------------------------------------------------------------
+
+
+def _is_tar(file) -> bool:
+    file.seek(257)
+    found = file.read(5) == b"ustar"
+    file.seek(0)
+    return found
+
+
+def _load_tar(file, map_location, weights_only: bool, encoding: str):
+    if weights_only:
+        raise RuntimeError(
+            "Cannot use ``weights_only=True`` with files saved in the legacy .tar format. Expected a file of PyTorch "
+            "0.1.10 or newer; load it with weights_only=False (rushlight executes nothing from it in either case) and "
+            "save it again."
+        )
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            members: dict[str, Any] = {}
+            for name in ("storages", "tensors", "pickle"):
+                found = tar.extractfile(name)
+                if found is None:
+                    raise KeyError(name)
+                members[name] = found
+            return _read_tar(members, map_location, encoding)
+    except (tarfile.TarError, KeyError, struct.error) as error:
+        raise RuntimeError(f"tar checkpoint is damaged ({error}). Save or download it again.") from error
+
+
+def _read_tar(members: dict, map_location, encoding: str):
+    policy = Policy(False)
+    objects: dict[str, Any] = {}
+
+    def read(name: str, persistent=_nothing):
+        return Unpickler(members[name], policy, persistent, encoding).load()
+
+    for _ in range(_count(read("storages"))):
+        key, location, kind = read("storages")
+        if not isinstance(kind, StorageType) or kind.dtype is None:
+            raise pickle.UnpicklingError(
+                f"storage of a tar checkpoint: expected a storage class, received {kind!r:.60}"
+            )
+        block = _read_block(members["storages"], kind.dtype.itemsize, "<")
+        table = StorageTable(lambda key, size, block=block: block, map_location)
+        objects[str(key)] = table.get(kind, str(key), location, len(block) // kind.dtype.itemsize)
+    for target, root, offset, count in read("storages"):
+        objects[str(target)] = _part(objects[str(root)], (str(root), offset, count))
+    for _ in range(_count(read("tensors"))):
+        key, storage, _ = read("tensors")
+        (ndim,) = struct.unpack("<i4x", members["tensors"].read(8))
+        if not 0 <= ndim <= 64:
+            raise pickle.UnpicklingError(f"tensor of a tar checkpoint: expected up to 64 dimensions, received {ndim}")
+        numbers = struct.unpack(f"<{2 * ndim + 1}q", members["tensors"].read(8 * (2 * ndim + 1)))
+        objects[str(key)] = rebuild.make_tensor(
+            objects[str(storage)], numbers[-1], numbers[:ndim], numbers[ndim : 2 * ndim], False
+        )
+
+    def persistent(pid):
+        return pid[0] if isinstance(pid, tuple) and pid else objects[str(text(pid))]
+
+    return read("pickle", persistent)
+
+
+def _count(value) -> int:
+    if type(value) is not int or value < 0:
+        raise pickle.UnpicklingError(f"count in a tar checkpoint: expected a whole number, received {value!r:.60}")
+    return value

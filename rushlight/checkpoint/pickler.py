@@ -1,0 +1,182 @@
+"""Owns turning objects into the pickle that torch would have written, and collecting the storages it refers to.
+
+May import this folder; builds on the standard library's pickler.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections import OrderedDict
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from rushlight import dtypes
+from rushlight._device import device
+from rushlight._tensor.tensor import Tensor
+
+from . import names, rebuild
+from .names import TorchName, torch_name
+
+_CPU = "cpu"
+
+
+class _Data:
+    """A tensor without the class, gradient flag and attributes of the parameter that it belongs to."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+class _StorageId:
+    """A storage at the place where the pickle refers to it."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, *parts):
+        self.id = parts
+
+
+class Pickler(pickle._Pickler):  # type: ignore[name-defined]  # the C pickler cannot write names that do not exist
+    """Writes one pickle; afterwards ``storages`` holds what it refers to.
+
+    Args:
+        file: has ``write``.
+        protocol: 2 to 5.
+        legacy: write the persistent ids of the format before PyTorch 1.6.
+
+    Raises:
+        RuntimeError: two tensors see one storage as different dtypes.
+        PicklingError: an object cannot be saved, or has no counterpart in torch.
+    """
+
+    def __init__(self, file, protocol: int, legacy: bool = False):
+        super().__init__(file, protocol)
+        self._legacy = legacy
+        self._keys: dict[int, str] = {}
+        self._dtypes: dict[int, dtypes.dtype] = {}
+        self._cells: list[Any] = []
+        self.storages: dict[str, np.ndarray] = {}
+
+    # -- storages -----------------------------------------------------------------------------------------------
+
+    def persistent_id(self, obj):
+        return obj.id if type(obj) is _StorageId else None
+
+    def _storage(self, parts: rebuild.Description) -> _StorageId:
+        name, flat, cell = names.storage_name(parts.dtype), parts.flat, parts.cell
+        assert flat is not None
+        key = self._keys.get(id(cell))
+        if key is None:
+            key = self._keys[id(cell)] = str(len(self._keys))
+            self._dtypes[id(cell)] = parts.dtype
+            # Keeping the cell keeps its id from being used again.
+            self._cells.append(cell)
+            self.storages[key] = flat
+        elif self._dtypes[id(cell)] is not parts.dtype:
+            raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
+        count = flat.nbytes if parts.dtype not in names.STORAGE_OF_DTYPE else flat.size
+        location = _CPU if parts.location == _CPU else parts.location
+        extra = (None,) if self._legacy else ()
+        return _StorageId("storage", name, key, location, count, *extra)
+
+    def untyped(self, key: str) -> bool:
+        """Whether a storage was written without an element type."""
+        return dtypes.from_numpy(self.storages[key].dtype) not in names.STORAGE_OF_DTYPE
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def reducer_override(self, obj):
+        """How torch writes this kind of object; everything else goes the standard pickler's way."""
+        kind = type(obj)
+        if kind in _PLAIN:
+            return NotImplemented
+        if isinstance(obj, Tensor):
+            return self._reduce_tensor(obj)
+        if kind is _Data:
+            return self._reduce_plain(obj.tensor, False)
+        if kind is TorchName:
+            return obj.name
+        if kind is dtypes.dtype:
+            return obj.name
+        if kind is dtypes.Size:
+            return torch_name("torch", "Size"), (tuple(obj),)
+        if kind is device:
+            where = (obj.type,) if obj.index is None else (obj.type, obj.index)
+            return torch_name("torch", "device"), where
+        if kind is dtypes.layout:
+            return torch_name("torch.serialization", "_get_layout"), (repr(obj),)
+        if kind is FunctionType or (kind is BuiltinFunctionType and obj.__module__):
+            return obj.__qualname__
+        return NotImplemented
+
+    def _reduce_tensor(self, tensor: Tensor):
+        rebuild.warn_hooks(tensor)
+        extra = tensor._extra_attributes()
+        kind = type(tensor)
+        if kind.__module__ == "rushlight.nn.parameter" and kind.__name__.startswith("Uninitialized"):
+            return kind, (tensor.requires_grad,)
+        if rebuild.is_parameter(tensor):
+            parts = (_Data(tensor), tensor.requires_grad, OrderedDict())
+            if extra:
+                return torch_name("torch._utils", "_rebuild_parameter_with_state"), (*parts, extra)
+            return torch_name("torch._utils", "_rebuild_parameter"), parts
+        func, args = self._reduce_plain(tensor, tensor.requires_grad)
+        if kind is Tensor and not extra:
+            return func, args
+        shown = torch_name("torch", "Tensor") if kind is Tensor else kind
+        return torch_name("torch._tensor", "_rebuild_from_type_v2"), (func, shown, args, extra)
+
+    def _reduce_plain(self, tensor: Tensor, requires_grad: bool):
+        parts = rebuild.describe(tensor)
+        if parts.flat is None:
+            args = (parts.dtype, parts.size, parts.stride, requires_grad)
+            return torch_name("torch._utils", "_rebuild_meta_tensor_no_storage"), args
+        args = (self._storage(parts), parts.offset, parts.size, parts.stride, requires_grad, OrderedDict())
+        if parts.dtype in names.STORAGE_OF_DTYPE:
+            return torch_name("torch._utils", "_rebuild_tensor_v2"), args
+        return torch_name("torch._utils", "_rebuild_tensor_v3"), (*args, parts.dtype)
+
+    # -- names --------------------------------------------------------------------------------------------------
+
+    def save_global(self, obj, name=None):
+        """Write a class or function by name, under torch's path where it is one of ours."""
+        if type(obj) is TorchName:
+            self._write_name(obj, obj.module, obj.name)
+        elif type(obj) is dtypes.dtype:
+            self._write_name(obj, "torch", obj.name)
+        elif obj is Tensor:
+            self._write_name(obj, "torch", "Tensor")
+        elif obj is dtypes.Size:
+            self._write_name(obj, "torch", "Size")
+        elif str(getattr(obj, "__module__", "")).partition(".")[0] == "rushlight":
+            found = names.to_torch(obj, obj.__module__, name or obj.__qualname__)
+            if found is None:
+                raise pickle.PicklingError(
+                    f"Can't pickle {obj!r}: expected something that torch has too, received rushlight's own "
+                    f"{obj.__module__}.{obj.__qualname__}. Save its state instead, for example a state_dict."
+                )
+            self._write_name(obj, *found)
+        else:
+            super().save_global(obj, name)
+
+    def _write_name(self, obj, module: str, name: str) -> None:
+        if self.proto >= 4:
+            self.save(module)
+            self.save(name)
+            self.write(pickle.STACK_GLOBAL)
+        else:
+            self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+        self.memoize(obj)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), dict, list, tuple, bytes, OrderedDict, _StorageId})
+
+
+def byte_order() -> str:
+    """This machine's, as the archive records it."""
+    return sys.byteorder

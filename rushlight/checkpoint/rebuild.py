@@ -1,0 +1,265 @@
+"""Owns every contact between checkpoints and tensors, parameters and modules: taking them apart and making them.
+
+May import the tensor and the view operators; classes of nn and optim are found among the modules already imported.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rushlight import dtypes
+from rushlight._device import meta
+from rushlight._tensor import views
+from rushlight._tensor.storage import Storage
+from rushlight._tensor.tensor import Tensor, to_device
+from rushlight.ops.shape import _as_strided, _permute
+
+from .storages import LoadedStorage
+
+# What reading an expanded view may cost beyond the bytes that the file really holds.
+_EXPANSION = 1 << 30
+
+
+class Description(NamedTuple):
+    """A tensor as a file stores it.
+
+    Attributes:
+        cell: the storage object; equal storages are the same object.
+        flat: the storage's elements as a flat array of the tensor's dtype; None on the meta device.
+        dtype: the tensor's dtype.
+        offset, size, stride: its geometry, in elements of its dtype.
+        requires_grad: whether it records operations.
+        location: torch's tag for its device.
+    """
+
+    cell: Any
+    flat: np.ndarray | None
+    dtype: dtypes.dtype
+    offset: int
+    size: tuple
+    stride: tuple
+    requires_grad: bool
+    location: str
+
+
+def describe(tensor: Tensor) -> Description:
+    """Take a tensor apart."""
+    cell = tensor._storage
+    flat = None
+    if not isinstance(cell.array, jax.ShapeDtypeStruct):
+        flat = np.asarray(cell.array).reshape(-1)
+        if flat.dtype != tensor.dtype.np:
+            flat = flat.view(tensor.dtype.np)
+    # PyTorch needs an add-on to place tensors on a TPU; as CPU tensors everybody can read them.
+    location = "cpu" if cell.device.type in ("cpu", "tpu") else str(cell.device)
+    return Description(
+        cell, flat, tensor.dtype, int(tensor.storage_offset()), tuple(int(n) for n in tensor.shape),
+        tuple(int(n) for n in tensor.stride()), bool(tensor.requires_grad), location,
+    )  # fmt: skip
+
+
+def warn_hooks(tensor: Tensor) -> None:
+    """Hooks are not saved; say so, as torch does."""
+    if tensor._hooks:
+        warnings.warn(
+            f"backward hook {list(tensor._hooks.values())} on tensor will not be serialized. If this is expected, you "
+            "can decorate the function with @torch.utils.hooks.unserializable_hook to suppress this warning",
+            stacklevel=2,
+        )
+
+
+def parameter_class() -> type | None:
+    """``nn.Parameter``, once it is imported."""
+    return getattr(sys.modules.get("rushlight.nn.parameter"), "Parameter", None)
+
+
+def is_parameter(obj) -> bool:
+    """Whether a tensor is saved as a parameter."""
+    kind = parameter_class()
+    return kind is not None and type(obj) is kind
+
+
+def make_tensor(
+    storage: LoadedStorage, offset, size, stride, requires_grad, dtype: dtypes.dtype | None = None, flags=None
+) -> Tensor:
+    """Make the tensor that a file describes; tensors over one storage share it.
+
+    Args:
+        storage: from the file.
+        offset, size, stride: in elements.
+        requires_grad: as saved.
+        dtype: where the storage is untyped.
+        flags: torch's lazy ``conj`` and ``neg`` bits, which are carried out here.
+
+    Raises:
+        RuntimeError: the geometry reaches outside the storage.
+        TypeError: a value has the wrong type.
+    """
+    dtype = dtype or storage.dtype
+    if not isinstance(storage, LoadedStorage) or not isinstance(dtype, dtypes.dtype):
+        raise TypeError(
+            f"tensor in a checkpoint: expected a storage and a dtype, received {storage!r:.60}, {dtype!r:.60}"
+        )
+    size, stride = _whole(size, "size"), _whole(stride, "stride")
+    (offset,) = _whole((offset,), "storage_offset")
+    count = storage.nbytes() // dtype.itemsize
+    _check_bounds(size, stride, offset, dtype.itemsize, storage.nbytes())
+    order = sorted(range(len(size)), key=lambda i: (-stride[i], -size[i], i))
+    ordered = tuple(size[i] for i in order)
+    dense = offset == 0 and math.prod(size) == count
+    whole = dense and views.is_contiguous(size, stride)
+    permuted = dense and not whole and views.is_contiguous(ordered, [stride[i] for i in order])
+    cell = _cell(storage, dtype, size if whole else ordered if permuted else (count,))
+    tensor = object.__new__(Tensor)
+    tensor._storage, tensor._path, tensor._node, tensor._index, tensor._requires_grad = cell, (), None, 0, False
+    if not whole or tuple(cell.array.shape) != size:
+        if permuted and tuple(cell.array.shape) == ordered:
+            program = _permute.prepare((tensor, tuple(order.index(i) for i in range(len(size)))))[0]
+        else:
+            program = _as_strided.prepare((tensor, size, stride, offset))[0]
+        tensor._path = ((program, ()),)
+        if not isinstance(cell.array, jax.ShapeDtypeStruct):
+            # numpy reads the view at once, where XLA would first compile a program for each new geometry.
+            tensor._cache = to_device(_window(np.asarray(cell.array), size, stride, offset), storage.device)
+            tensor._cache_version = cell.version
+    if flags:
+        tensor = _carry_out(tensor, flags)
+    if requires_grad:
+        tensor.requires_grad_(True)
+    return tensor
+
+
+def _cell(storage: LoadedStorage, dtype: dtypes.dtype, shape: tuple) -> Storage:
+    """The tensor storage behind a file's storage, made when the first tensor over it is."""
+    cell = storage.cell
+    if cell is not None:
+        if cell.array.dtype == dtype.np:
+            return cell
+        warnings.warn(
+            f"two tensors see one storage of the checkpoint as {dtypes.from_numpy(cell.array.dtype)} and as {dtype}; "
+            "they do not share memory after loading.",
+            stacklevel=2,
+        )
+    if storage.device.type == "meta":
+        array = jax.ShapeDtypeStruct(shape, dtype.np)
+    else:
+        array = to_device(storage.elements(dtype).reshape(shape), storage.device)
+    made = Storage(array, storage.device)
+    if cell is None:
+        storage.cell = made
+    return made
+
+
+def _window(array: np.ndarray, size: tuple, stride: tuple, offset: int) -> np.ndarray:
+    """What a view with this geometry, already checked, sees of an array's memory; a copy."""
+    if 0 in size:
+        return np.empty(size, array.dtype)
+    step = array.dtype.itemsize
+    data = array.reshape(-1).view(np.uint8)
+    seen = np.ndarray(size, array.dtype, data, offset * step, tuple(s * step for s in stride))
+    return np.ascontiguousarray(seen).reshape(size)
+
+
+def _carry_out(tensor: Tensor, flags) -> Tensor:
+    if not isinstance(flags, dict) or set(flags) - {"conj", "neg"}:
+        raise TypeError(f"tensor in a checkpoint: expected the flags conj and neg, received {flags!r:.60}")
+    array = tensor._array()
+    if flags.get("conj"):
+        array = array.conj()
+    if flags.get("neg"):
+        array = -array
+    return Tensor._of(array, tensor.device)
+
+
+def _whole(values, what: str) -> tuple:
+    if not isinstance(values, (tuple, list)) or len(values) > 64:
+        raise TypeError(f"tensor in a checkpoint: expected a tuple for its {what}, received {values!r:.60}")
+    if any(type(n) is not int or n < 0 or n >= 1 << 62 for n in values):
+        raise RuntimeError(f"tensor in a checkpoint: expected {what} of whole numbers >= 0, received {values!r:.60}")
+    return tuple(values)
+
+
+def _check_bounds(size: tuple, stride: tuple, offset: int, itemsize: int, available: int) -> None:
+    if len(size) != len(stride):
+        raise RuntimeError(f"mismatch in length of strides and shape: {len(stride)} strides, {len(size)} sizes")
+    if 0 in size:
+        return
+    needed = (offset + sum((n - 1) * s for n, s in zip(size, stride)) + 1) * itemsize
+    if needed > available:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {itemsize} "
+            f"requiring a storage size of {needed} are out of bounds for storage of size {available}. The file is "
+            "damaged."
+        )
+    if math.prod(size) * itemsize > 64 * available + _EXPANSION:
+        raise RuntimeError(
+            f"tensor in a checkpoint: an expanded view of sizes {list(size)} over a storage of {available} bytes would "
+            f"need {math.prod(size) * itemsize} bytes. Save the tensor without expanding it."
+        )
+
+
+def make_meta(dtype, size, stride, requires_grad) -> Tensor:
+    """A tensor of the meta device, which a file stores without a storage."""
+    if not isinstance(dtype, dtypes.dtype):
+        raise TypeError(f"meta tensor in a checkpoint: expected a dtype, received {dtype!r:.60}")
+    size, stride = _whole(size, "size"), _whole(stride, "stride")
+    if len(size) != len(stride):
+        raise RuntimeError(f"mismatch in length of strides and shape: {len(stride)} strides, {len(size)} sizes")
+    if views.is_contiguous(size, stride):
+        tensor = Tensor._of(jax.ShapeDtypeStruct(size, dtype.np), meta)
+    else:
+        count = 1 + sum((n - 1) * s for n, s in zip(size, stride))
+        base = Tensor._of(jax.ShapeDtypeStruct((count,), dtype.np), meta)
+        tensor = base
+        tensor._path = ((_as_strided.prepare((base, size, stride, 0))[0], ()),)
+    if requires_grad:
+        tensor.requires_grad_(True)
+    return tensor
+
+
+def make_parameter(data: Tensor, requires_grad: bool) -> Tensor:
+    """A parameter over a tensor's storage.
+
+    Raises:
+        RuntimeError: ``rushlight.nn`` has not been imported.
+    """
+    kind: Any = parameter_class()
+    if kind is None:
+        raise RuntimeError(
+            "the checkpoint holds an nn.Parameter: expected rushlight.nn to be imported, received a bare import of the "
+            "checkpoint reader. Write `import rushlight.nn` first."
+        )
+    if not isinstance(data, Tensor):
+        raise TypeError(f"parameter in a checkpoint: expected a tensor, received {type(data).__name__}")
+    return kind(data, requires_grad=bool(requires_grad))
+
+
+def as_subclass(tensor: Tensor, kind) -> Tensor:
+    """The tensor as one of a class that was allowed; a plain one, with a warning, where the class is a stub."""
+    if isinstance(kind, type) and issubclass(kind, Tensor):
+        return kind._alias(tensor, tensor.requires_grad)
+    warnings.warn(f"{kind!r:.100} in the checkpoint was not built; it loads as a plain tensor.", stacklevel=2)
+    return tensor
+
+
+def set_attributes(tensor: Tensor, state) -> Tensor:
+    """Put back the attributes that a user had set on a tensor."""
+    slots = None
+    if isinstance(state, tuple) and len(state) == 2:
+        state, slots = state
+    for part in (state, slots):
+        if part is None:
+            continue
+        names = list(part) if isinstance(part, dict) else [part]
+        # A name of our own would change what the tensor is, not what the user noted on it.
+        taken = [n for n in names if not isinstance(n, str) or n.startswith("__") or hasattr(type(tensor), n)]
+        if not isinstance(part, dict) or taken:
+            raise TypeError(f"attributes of a tensor in a checkpoint: expected new plain names, received {taken!r:.60}")
+        tensor.__dict__.update(part)
+    return tensor
