@@ -1,24 +1,20 @@
 """Owns the block normal kernel: uniform words in, normal samples out, bit for bit torch's vectorised one on x86-64.
 
-May import numpy and ``rushlight.random.mt19937``.
+May import numpy, ``rushlight.random.mt19937`` and ``rushlight.random.rounds``.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from rushlight.random.mt19937 import Engine
+from rushlight.random import rounds
+from rushlight.random.mt19937 import Engine, in_order
 
 BLOCK = 16  # torch turns 16 uniforms into 16 normals: the first 8 give radii, the last 8 give angles
 _CHUNK = 4096  # blocks per round: long enough that numpy's call overhead is small, short enough for the cache
 _THREADED_CHUNK = 16384  # with threads: fewer hand-overs of the interpreter lock matter more
-_THREADED_FROM = 4 * _THREADED_CHUNK * BLOCK
-_WORKERS = min(6, os.cpu_count() or 1)  # the words come at 2 ns each from one thread; six workers keep up with it
 
 # The single-precision polynomials are those of the Cephes library (logf, sinf, cosf); the float64 constants below
 # hold float32 values because the arithmetic is that of fused multiply-adds on float32.
@@ -169,13 +165,11 @@ def _transform(words: np.ndarray, out: np.ndarray, mean: np.float32, std: np.flo
     """Normals from ``words`` (64-bit pairs, earlier word high, 8 pairs to a block) into ``out`` (float32)."""
     blocks = words.size // 8
     m = _Scratch(8 * blocks)
-    swapped = words << np.uint64(32)
-    words >>= np.uint64(32)
-    words |= swapped
     words &= np.uint64(0x00FFFFFF00FFFFFF)
+    in_order(words)
     # Column by column, so that every numpy loop is long; elementwise work does not care about the order.
     source, target = words.reshape(blocks, 8), out.view(np.uint64).reshape(blocks, 8)
-    half = swapped[: 4 * blocks].reshape(4, blocks)
+    half = np.empty((4, blocks), np.uint64)
     k = half.reshape(-1).view(np.int32)
     for column in range(4):
         half[column] = source[:, column]
@@ -212,23 +206,13 @@ def fill_float32(engine: Engine, out: np.ndarray, mean: float, std: float) -> No
         [-1.1258398 -1.1523602]
     """
     mean32, std32 = _f(mean), _f(std)
-    if out.size < _THREADED_FROM:
-        step = _CHUNK * BLOCK
-        for start in range(0, out.size, step):
-            part = out[start : start + step]
-            _transform(engine.raw64(part.size // 2), part, mean32, std32)
-        return
-    step = _THREADED_CHUNK * BLOCK
-    # The words come from one thread, in order; the arithmetic releases the interpreter lock and runs beside it.
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        running: deque = deque()
-        for start in range(0, out.size, step):
-            part = out[start : start + step]
-            running.append(pool.submit(_transform, engine.raw64(part.size // 2), part, mean32, std32))
-            if len(running) > 2 * _WORKERS:
-                running.popleft().result()
-        for future in running:
-            future.result()
+    rounds.fill(
+        out,
+        lambda n: engine.raw64(n // 2),
+        lambda words, part: _transform(words, part, mean32, std32),
+        _CHUNK * BLOCK,
+        _THREADED_CHUNK * BLOCK,
+    )
 
 
 def fill_float64(engine: Engine, out: np.ndarray, mean: float, std: float) -> None:
@@ -240,14 +224,16 @@ def fill_float64(engine: Engine, out: np.ndarray, mean: float, std: float) -> No
         mean: added to every sample.
         std: multiplies every sample.
     """
-    step = _CHUNK * BLOCK
-    for start in range(0, out.size, step):
-        part = out[start : start + step].reshape(-1, 2, 8)
-        u = uniform53(engine.raw64(part.size)).reshape(part.shape)
+
+    def transform(words: np.ndarray, part: np.ndarray) -> None:
+        blocks = part.reshape(-1, 2, 8)
+        u = uniform53(words).reshape(blocks.shape)
         radius = np.sqrt(-2.0 * libm(math.log, 1.0 - u[:, 0]))
         angle = (2.0 * math.pi) * u[:, 1]
-        part[:, 0] = fused(radius * np.cos(angle), std, mean)
-        part[:, 1] = fused(radius * np.sin(angle), std, mean)
+        blocks[:, 0] = fused(radius * np.cos(angle), std, mean)
+        blocks[:, 1] = fused(radius * np.sin(angle), std, mean)
+
+    rounds.fill(out, engine.raw64, transform, _CHUNK * BLOCK, _THREADED_CHUNK * BLOCK)
 
 
 def uniform53(words: np.ndarray) -> np.ndarray:

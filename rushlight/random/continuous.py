@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rushlight.random import box_muller
+from rushlight.random import box_muller, rounds
 from rushlight.random.box_muller import BLOCK, fused, libm, uniform53
 from rushlight.random.checks import (
     COMPLEX,
@@ -32,11 +32,10 @@ from rushlight.random.checks import (
     to_dtype,
     to_shape,
 )
-from rushlight.random.mt19937 import Engine
+from rushlight.random.mt19937 import Engine, in_order
 
 _CHUNK = 1 << 16  # elements per round, so that the in-place arithmetic stays in the cache
 _MASK24 = np.uint64(0x00FFFFFF00FFFFFF)  # the low 24 bits of both words of a pair
-_HALF = np.uint64(32)
 
 
 def uniform(engine: Engine, shape, low: float = 0.0, high: float = 1.0, dtype=np.float32) -> np.ndarray:
@@ -79,36 +78,31 @@ def uniform(engine: Engine, shape, low: float = 0.0, high: float = 1.0, dtype=np
             f"to={number(high)} and from={number(low)} which result in to-from to exceed the limit"
         )
     out = np.empty(shape, dtype)
-    flat = out.reshape(-1)
-    fill = _uniform64 if dtype == FLOAT64 else _uniform32
-    for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK]
-        if dtype == FLOAT32 or dtype == FLOAT64:
-            fill(engine, part, low, high)
+    # Rounding can reach the upper bound, which lies outside of the range, but not from 0 in full precision.
+    clamp = low != 0 or dtype not in (FLOAT32, FLOAT64)
+    top, bottom = rounded_scalar(high, dtype), rounded_scalar(low, dtype)
+
+    def transform(words: np.ndarray, part: np.ndarray) -> None:
+        if dtype == FLOAT64:
+            np.copyto(part, fused(uniform53(words), high - low, low))
+        elif dtype == FLOAT32:
+            _scale24(words, part, low, high)
         else:
             wide = np.empty(part.size, np.float32)
-            _uniform32(engine, wide, low, high)
+            _scale24(words, wide, low, high)
             part[:] = wide.astype(dtype)
-        if low != 0 or dtype not in (FLOAT32, FLOAT64):
-            # Rounding can reach the upper bound, which lies outside of the range.
-            part[part == rounded_scalar(high, dtype)] = rounded_scalar(low, dtype)
+        if clamp:
+            part[part == top] = bottom
+
+    draw = engine.raw64 if dtype == FLOAT64 else engine.raw_pairs
+    rounds.fill(out.reshape(-1), draw, transform, _CHUNK, 2 * _CHUNK)
     return out
 
 
-def _uniform32(engine: Engine, out: np.ndarray, low: float, high: float) -> None:
-    even = out.size & ~1
-    pairs = engine.raw64(even // 2)
+def _scale24(pairs: np.ndarray, out: np.ndarray, low: float, high: float) -> None:
+    """``fma(k / 2**24, high - low, low)`` in float32, ``k`` the low 24 bits of each word in ``pairs``."""
     pairs &= _MASK24
-    earlier = pairs >> _HALF
-    pairs <<= _HALF
-    pairs |= earlier
-    _scale24(pairs.view(np.int32), out[:even], low, high)
-    if out.size != even:
-        _scale24((engine.raw32(1) & np.uint32(0xFFFFFF)).view(np.int32), out[even:], low, high)
-
-
-def _scale24(k: np.ndarray, out: np.ndarray, low: float, high: float) -> None:
-    """``fma(k / 2**24, high - low, low)`` in float32."""
+    k = in_order(pairs).view(np.int32)[: out.size]
     first, width = np.float32(low), np.float32(high) - np.float32(low)
     if first == 0:
         np.copyto(out, k, casting="unsafe")
@@ -122,10 +116,6 @@ def _scale24(k: np.ndarray, out: np.ndarray, low: float, high: float) -> None:
     wide *= float(width) * 2.0**-24
     wide += float(first)
     np.copyto(out, wide, casting="same_kind")
-
-
-def _uniform64(engine: Engine, out: np.ndarray, low: float, high: float) -> None:
-    np.copyto(out, fused(uniform53(engine.raw64(out.size)), high - low, low))
 
 
 def normal(engine: Engine, shape, mean: float = 0.0, std: float = 1.0, dtype=np.float32, contiguous: bool = True):
@@ -330,9 +320,7 @@ def cauchy(engine: Engine, shape, median: float = 0.0, sigma: float = 1.0, dtype
     if dtype not in FLOATS:
         raise RuntimeError(_continuous("Cauchy", cpp_name(dtype)))
     tan: Callable = (lambda x: libm(math.tan, x)) if dtype == FLOAT64 else np.tan
-    return _map_uniform(
-        engine, shape, dtype, lambda u: fused(tan(math.pi * (u - 0.5)), float(sigma), float(median))
-    )
+    return _map_uniform(engine, shape, dtype, lambda u: fused(tan(math.pi * (u - 0.5)), float(sigma), float(median)))
 
 
 def _continuous(name: str, shown: str) -> str:
@@ -345,8 +333,9 @@ def _continuous(name: str, shown: str) -> str:
 def _map_uniform(engine: Engine, shape, dtype: np.dtype, function: Callable) -> np.ndarray:
     """``function`` of float64 uniforms, in rounds that stay in the cache."""
     out = np.empty(to_shape(shape), dtype)
-    flat = out.reshape(-1)
-    for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK]
-        part[:] = rounded(function(uniform53(engine.raw64(part.size))), dtype)
+
+    def transform(words: np.ndarray, part: np.ndarray) -> None:
+        part[:] = rounded(function(uniform53(words)), dtype)
+
+    rounds.fill(out.reshape(-1), engine.raw64, transform, _CHUNK // 4, _CHUNK)
     return out

@@ -24,6 +24,22 @@ _SMALL = 256  # below this many words one random_raw call is cheaper than randin
 _FULL = 2**64
 
 
+def in_order(pairs: np.ndarray) -> np.ndarray:
+    """Put the earlier word of each 64-bit pair first in memory, in place.
+
+    Args:
+        pairs: ``uint64`` words, the earlier 32 bits in the high half.
+
+    Example:
+        >>> in_order(np.array([(5 << 32) + 6], np.uint64)).view(np.uint32)
+        array([5, 6], dtype=uint32)
+    """
+    earlier = pairs >> np.uint64(32)
+    pairs <<= np.uint64(32)
+    pairs |= earlier
+    return pairs
+
+
 class Engine:
     """A Mersenne Twister that yields torch's CPU random words and carries torch's generator state.
 
@@ -113,11 +129,27 @@ class Engine:
             if n:
                 self._edge = _N
             return self._bits.random_raw(n).astype(np.uint32)
-        out = np.empty(n, np.uint32)
-        pairs = self.raw64(n // 2)
-        np.bitwise_or(pairs >> 32, pairs << 32, out=out[: n & ~1].view(np.uint64))
-        if n % 2:
-            out[-1] = self._bits.random_raw()
+        return in_order(self.raw_pairs(n)).view(np.uint32)[:n]
+
+    def raw_pairs(self, n: int) -> np.ndarray:
+        """The next ``n`` 32-bit words, two to a ``uint64``, the earlier one in the high half; ``in_order`` sorts them.
+
+        Args:
+            n: how many words; an odd last one is followed by a zero word.
+
+        Shape:
+            ``((n + 1) // 2,)``, ``uint64``.
+
+        Example:
+            >>> Engine(0).raw_pairs(1) >> 32
+            array([2357136044], dtype=uint64)
+        """
+        if n % 2 == 0:
+            return self.raw64(n // 2)
+        out = np.empty(n // 2 + 1, np.uint64)
+        out[:-1] = self.raw64(n // 2)
+        self._edge = _N
+        out[-1] = self._bits.random_raw() << 32
         return out
 
     def raw64(self, n: int) -> np.ndarray:
