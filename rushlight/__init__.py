@@ -1,15 +1,15 @@
-"""The torch-shaped namespace: ``import rushlight as torch`` is the whole port. Re-exports only.
+"""The torch-shaped namespace: ``import rushlight as torch`` is the whole port. Re-exports only; may import everything.
 
 PyTorch's module system and training loop, without PyTorch, on XLA.
 """
 
-import sys as _sys
-
+# ruff: noqa: E402, F403, I001 -- settings come before jax starts; star imports are the namespace itself.
 from . import config as _config
 
 _config.apply()
 
 from . import dtypes as _dtypes
+from ._device import device, get_default_device, set_default_device
 from ._errors import missing_name as _missing_name
 from ._graph.modes import (
     enable_grad,
@@ -22,7 +22,6 @@ from ._graph.modes import (
 from ._tensor.printing import set_printoptions
 from ._tensor.tensor import Tensor
 from ._version import TORCH_VERSION as __version__
-from ._device import device, get_default_device, set_default_device
 from .dtypes import *
 from .dtypes import bool_ as bool
 from .ops._promotion import can_cast, promote_types, result_type
@@ -31,12 +30,33 @@ from .ops.creation import *
 from .ops.creation import complex_ as complex
 from .ops.creation import range_ as range
 from .ops.indexing import *
+from .ops.legacy import *
 from .ops.pointwise import *
-from .ops.shape import *
-from . import autograd
 
-# torch's second names for dtypes: torch.float, torch.long ...
+# from .ops.random import *
+from .ops.shape import *
+from .random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
+from . import autograd
+from .checkpoint import load, save
+
+# torch's second names for dtypes (torch.float, torch.long, ...), last because they shadow Python's own names.
 globals().update(_dtypes.ALIASES)
+
+# Subpackages that load on first use, as attributes or by import.
+_LAZY = frozenset(
+    {
+        "alias", "backends", "checkpoint", "cuda", "distributed", "linalg", "models", "nn", "optim", "random",
+        "utils", "version",
+    }
+)  # fmt: skip
 
 
 def __getattr__(name: str):
@@ -45,7 +65,3 @@ def __getattr__(name: str):
 
         return importlib.import_module(f"{__name__}.{name}")
     raise _missing_name(__name__, name)
-
-
-_LAZY = frozenset({"nn", "optim", "utils", "checkpoint", "models", "alias", "random", "cuda", "backends"})
-_sys.modules[__name__].__dict__["_LAZY"] = _LAZY

@@ -176,9 +176,7 @@ class finfo:
     def __init__(self, type: dtype | None = None):
         d = default_dtype() if type is None else type
         if d.category < 2:
-            raise TypeError(
-                f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d!r}'"
-            )
+            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d!r}'")
         info = ml_dtypes.finfo(d.to_real().np)
         self.dtype = d.to_real().name
         self.bits = int(info.bits)
@@ -202,9 +200,7 @@ class iinfo:
 
     def __init__(self, type: dtype):
         if type.category != 1:
-            raise TypeError(
-                f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'"
-            )
+            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'")
         info = np.iinfo(type.np)
         self.dtype, self.bits = type.name, int(info.bits)
         self.max, self.min = int(info.max), int(info.min)

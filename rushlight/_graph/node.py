@@ -1,6 +1,6 @@
 """Owns ``Node``, one step of the tape, and ``AccumulateGrad``, the name of a leaf in it.
 
-May import modes; an edge's target is a Node or, for a leaf, the tensor itself, of which nothing else is known here.
+May import _hooks and modes; a leaf edge points to the tensor itself, of which nothing else is known here.
 """
 
 from __future__ import annotations
@@ -9,37 +9,11 @@ import itertools
 import traceback
 import weakref
 
+from .._hooks import HookTable as _Hooks
+from .._hooks import RemovableHandle
 from .modes import state
 
 _sequence = itertools.count(1).__next__
-_hook_ids = itertools.count().__next__
-
-
-class RemovableHandle:
-    """Removes a hook: ``handle.remove()``, or leave the ``with`` block."""
-
-    def __init__(self, hooks: dict, *, extra_dict=None):
-        self.id = _hook_ids()
-        self._hooks = weakref.ref(hooks) if isinstance(hooks, _Hooks) else (lambda: hooks)
-        self._extra = extra_dict
-
-    def remove(self) -> None:
-        """Take the hook out; a second call does nothing."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc) -> None:
-        self.remove()
-
-
-class _Hooks(dict):
-    """A dict that can be referred to weakly."""
-
-    __slots__ = ("__weakref__",)
 
 
 class Node:

@@ -380,7 +380,9 @@ class Tensor(TensorBase):
     def grad(self, value) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+                )
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.shape != self.shape:
@@ -639,7 +641,7 @@ class Tensor(TensorBase):
 
 
 _OWN = frozenset(
-    "_grad _hooks _post_hooks _base _history _seen _relative _cache _cache_version _retains _inference _strides".split()
+    ["_grad", "_hooks", "_post_hooks", "_base", "_history", "_seen", "_relative", "_cache", "_cache_version", "_retains", "_inference", "_strides"]
 )
 _SCALAR_NAMES = {
     "bfloat16": "BFloat16",

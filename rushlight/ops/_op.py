@@ -213,7 +213,7 @@ class Op:
             bound[i] = value
         for i, value in enumerate(bound):
             if value is inspect.Parameter.empty:
-                raise TypeError(f"{self.name}() missing 1 required positional arguments: \"{self.names[i]}\"")
+                raise TypeError(f'{self.name}() missing 1 required positional arguments: "{self.names[i]}"')
         return bound
 
     def __call__(self, *args, out=None, **kwargs):
@@ -269,9 +269,7 @@ class Op:
             )
         for i, item in enumerate(value):
             if not isinstance(item, Tensor):
-                raise TypeError(
-                    f"expected Tensor as element {i} in argument 0, but got {type_name(item)}"
-                )
+                raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type_name(item)}")
         return value
 
     def _program(self, bound) -> Program:
@@ -307,8 +305,16 @@ class Op:
             result = fn(*args, **kwargs)
             return result if finish is None else finish(result)
 
-        count = sum(n if n is not None and n > 0 else n == -1 for (_, n, _, _), k in zip(plan, self.kinds) if k != NUMBER)
-        program = Program(flat, self.name, linear=count if self.linear else 0, differentiable=self.differentiable, options=self.options)
+        count = sum(
+            n if n is not None and n > 0 else n == -1 for (_, n, _, _), k in zip(plan, self.kinds) if k != NUMBER
+        )
+        program = Program(
+            flat,
+            self.name,
+            linear=count if self.linear else 0,
+            differentiable=self.differentiable,
+            options=self.options,
+        )
         if self.view:
             statics = {n: v for n, count, v, _ in plan if count is None}
             program.geometry = functools.partial(self.geometry, **statics) if self.geometry else None

@@ -17,7 +17,7 @@ _INT_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
 _FLOAT_ORDER = ["float16", "bfloat16", "float32", "float64"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest dtype that holds both, by torch's table.
 
@@ -52,7 +52,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     big_unsigned = {"uint16", "uint32", "uint64"}
     if a.name in big_unsigned or b.name in big_unsigned:
         if a.is_signed or b.is_signed:
-            raise RuntimeError(f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a!r} and {b!r}")
+            raise RuntimeError(
+                f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a!r} and {b!r}"
+            )
         return max(a, b, key=lambda d: d.itemsize)
     if a is dtypes.uint8 or b is dtypes.uint8:
         other = b if a is dtypes.uint8 else a

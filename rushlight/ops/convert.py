@@ -225,9 +225,7 @@ def copy_(self, src, non_blocking=False):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type_name(src)}")
     shape, other = self._array().shape, src._array().shape
     lead = len(shape) - len(other)
-    if lead < 0 and 1 not in other[:-lead] or any(
-        n not in (1, m) for n, m in zip(reversed(other), reversed(shape))
-    ):
+    if (lead < 0 and 1 not in other[:-lead]) or any(n not in (1, m) for n, m in zip(reversed(other), reversed(shape))):
         at = next((i for i in range(1, min(len(shape), len(other)) + 1) if other[-i] not in (1, shape[-i])), 1)
         raise RuntimeError(
             f"The size of tensor a ({shape[-at] if shape else 1}) must match the size of tensor b ({other[-at]}) at "
@@ -269,6 +267,7 @@ def is_pinned(self, device=None):
 @method()
 def record_stream(self, stream):
     """Accepted: JAX tracks which stream uses a buffer."""
+
 
 __all__ = [
     "clone",

@@ -35,15 +35,19 @@ def shape_of(args, name="size") -> tuple:
         TypeError: something that is not an integer.
         RuntimeError: a negative dimension.
     """
-    if len(args) == 1 and not isinstance(args[0], (int, np.integer)) and not (
-        isinstance(args[0], Tensor) and args[0].dim() == 0
+    if (
+        len(args) == 1
+        and not isinstance(args[0], (int, np.integer))
+        and not (isinstance(args[0], Tensor) and args[0].dim() == 0)
     ):
         args = tuple(args[0])
     try:
         shape = tuple(n if type(n) is int else n.__index__() for n in args)
     except (AttributeError, TypeError):
         bad = next(n for n in args if not hasattr(n, "__index__"))
-        raise TypeError(f"argument '{name}' must be tuple of ints, but found element of type {type_name(bad)}") from None
+        raise TypeError(
+            f"argument '{name}' must be tuple of ints, but found element of type {type_name(bad)}"
+        ) from None
     for n in shape:
         if n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
@@ -123,7 +127,18 @@ def _like_maker(name, value):
 zeros_like, ones_like, empty_like = _like_maker("zeros", 0.0), _like_maker("ones", 1.0), _like_maker("empty", 0.0)
 
 
-def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, names=None):
+def full(
+    size,
+    fill_value,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    names=None,
+):
     """A tensor filled with one number; its dtype is the number's unless given.
 
     Example:
@@ -138,9 +153,21 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
     return _finish(_filled(shape, fill_value, d, where), where, requires_grad, out, "full")
 
 
-def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, pin_memory=False):
+def full_like(
+    input,
+    fill_value,
+    *,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    memory_format=None,
+    pin_memory=False,
+):
     """A tensor shaped like ``input``, filled with one number."""
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+    return full(
+        input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad
+    )
 
 
 @method()
@@ -199,7 +226,11 @@ def arange(*args, out=None, dtype=None, layout=None, device=None, requires_grad=
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = -((start - end) // step) if integral else int(np.ceil((end - start) / step))
     if d.category == 1:
-        values = np.array(int(start) + np.arange(count) * int(step)) if not integral else start + np.arange(count, dtype=np.int64) * step
+        values = (
+            np.array(int(start) + np.arange(count) * int(step))
+            if not integral
+            else start + np.arange(count, dtype=np.int64) * step
+        )
     else:
         wide = np.float64 if d.category == 2 else np.complex128
         values = start + np.arange(count, dtype=wide) * step
@@ -213,7 +244,9 @@ def range_(start, end, step=1, *, dtype=None, device=None, requires_grad=False):
     return _finish(to_device((start + np.arange(count) * step).astype(d.np), where), where, requires_grad)
 
 
-def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def linspace(
+    start, end, steps, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """``steps`` evenly spaced numbers from ``start`` to ``end``, both included."""
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     is_complex = isinstance(start, complex) or isinstance(end, complex)
@@ -235,7 +268,19 @@ def _spaced(start, end, steps, d):
     return np.where(i < steps // 2, up, down).astype(d.np)
 
 
-def logspace(start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def logspace(
+    start,
+    end,
+    steps,
+    base=10.0,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """``base`` to the power of ``steps`` evenly spaced exponents."""
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     d, where = _options(dtype, device)
@@ -299,7 +344,7 @@ def host_data(data, dtype=None):
             raise TypeError(f"tensor(): expected numbers, received {type_name(data)} with {error}") from None
     if d.category == 1 and host.dtype.kind in "iu" and dtype is not None and host.size:
         info = np.iinfo(d.np)
-        if host.min() < info.min and d.is_signed or host.max() > info.max:
+        if (host.min() < info.min and d.is_signed) or host.max() > info.max:
             raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
     return _host_cast(host, d), d
 
@@ -456,6 +501,7 @@ def meshgrid(*tensors, indexing=None):
         grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
+
 
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_dlpack", "from_numpy",

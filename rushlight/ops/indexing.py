@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import dtypes
 from .._errors import type_name
 from .._tensor.tensor import Tensor
 from . import creation
 from ._op import Array, attach, op
 from ._promotion import cast
-from .shape import _squeeze, _unsqueeze, view_op, view_whole
-from .. import dtypes
-
+from .shape import _squeeze, _unsqueeze, view_whole
 
 # -- views: ints, slices, None, Ellipsis ----------------------------------------------------------------------------
 
@@ -145,7 +144,9 @@ def _parse(self: Tensor, key):
     Returns:
         (view, advanced): ``view`` is what ints, slices and None give; ``advanced`` maps its dimensions to tensors.
     """
-    if isinstance(key, list) and not any(isinstance(k, (slice, Tensor, type(None), type(Ellipsis), list, tuple)) for k in key):
+    if isinstance(key, list) and not any(
+        isinstance(k, (slice, Tensor, type(None), type(Ellipsis), list, tuple)) for k in key
+    ):
         items = [_as_index(key)]
     else:
         items = [_as_index(k) for k in (key if isinstance(key, tuple) else (key,))]
@@ -212,7 +213,11 @@ def getitem(self: Tensor, key):
             if item.dtype in _MASKS:
                 if item.dim() == 0:
                     out = _unsqueeze(out, at)
-                    tensors[at] = creation.arange(1)[: int(bool(item))] if not bool(item) else creation.zeros(1, dtype=dtypes.int64)
+                    tensors[at] = (
+                        creation.arange(1)[: int(bool(item))]
+                        if not bool(item)
+                        else creation.zeros(1, dtype=dtypes.int64)
+                    )
                     at += 1
                 else:
                     found = np.nonzero(item._host())
@@ -273,7 +278,9 @@ def _as_value(value, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         return value if value.device == like.device or value.dim() else value.to(like.device)
     if isinstance(value, (bool, int, float, complex, np.generic)):
-        return creation.tensor(value.item() if isinstance(value, np.generic) else value, dtype=like.dtype, device=like.device)
+        return creation.tensor(
+            value.item() if isinstance(value, np.generic) else value, dtype=like.dtype, device=like.device
+        )
     if isinstance(value, (list, tuple, np.ndarray)):
         return creation.tensor(value, device=like.device)
     raise TypeError(f"can't assign a {type_name(value)} to a {like.type()}")
@@ -373,7 +380,9 @@ def select(input, dim, index):
     index = index.item() if isinstance(index, Tensor) else index
     n = input.shape[dim]
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+        )
     return _view_slices(input, {dim: index})
 
 

@@ -12,12 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
-from .._errors import type_name
-from .._graph.engine import Values
 from .._tensor import views
-from .._tensor.program import Program
 from .._tensor.tensor import Tensor
-from ._op import Array, attach, in_place, method, op, view_of
+from ._op import Array, attach, method, op, view_of
 
 view_op = functools.partial(op, view=True, linear=True)
 
@@ -520,9 +517,7 @@ def unfold(self, dimension, size, step):
     if self.dim() == 0:
         return self.reshape(1).unfold(0, size, step)[0]
     if size > self.shape[dim]:
-        raise RuntimeError(
-            f"maximum size for tensor at dimension {dim} is {self.shape[dim]} but size is {size}"
-        )
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {self.shape[dim]} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     return _unfold(self, dim, size, step)
@@ -547,7 +542,9 @@ def as_strided(input, size, stride, storage_offset=None):
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if any(s < 0 for s in stride):
-        raise RuntimeError("as_strided: Negative strides are not supported at the moment, got strides: " + str(list(stride)))
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: " + str(list(stride))
+        )
     last = start + sum((n - 1) * s for n, s in zip(size, stride)) if 0 not in size else 0
     total = math.prod(input._storage.array.shape)
     if last >= max(total, 1):
