@@ -33,7 +33,7 @@ from .ops.indexing import *
 from .ops.legacy import *
 from .ops.pointwise import *
 
-# from .ops.random import *
+from .ops.random import *
 from .ops.shape import *
 from .random import (
     Generator,

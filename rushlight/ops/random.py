@@ -13,7 +13,7 @@ from .. import _device as devices
 from .. import dtypes
 from .._errors import type_name
 from .._tensor.tensor import Tensor, to_device
-from ..random import distributions as draw
+from ..random import continuous, discrete
 from ..random.generator import Generator, generator_of
 from ._op import method, write_out
 from .creation import _check_layout, _finish, _options, shape_of
@@ -66,15 +66,15 @@ def _complex_draw(function):
 
 @_complex_draw
 def _uniform01(engine, shape, d):
-    return draw.uniform(engine, shape, 0.0, 1.0, d)
+    return continuous.uniform(engine, shape, 0.0, 1.0, d)
 
 
 def _normal01(engine, shape, d):
     if d.category == 3:
         # A complex normal has variance 1 over both parts.
-        pairs = draw.normal(engine, (*shape, 2), 0.0, float(np.sqrt(0.5)), d.to_real())
+        pairs = continuous.normal(engine, (*shape, 2), 0.0, float(np.sqrt(0.5)), d.to_real())
         return np.ascontiguousarray(pairs).view(d.np).reshape(shape)
-    return draw.normal(engine, shape, 0.0, 1.0, d)
+    return continuous.normal(engine, shape, 0.0, 1.0, d)
 
 
 def _need_float(name, d):
@@ -82,7 +82,7 @@ def _need_float(name, d):
         from ._op import scalar_name
 
         raise RuntimeError(
-            f'"{name}" not implemented for \'{scalar_name(d)}\'; expected a floating point dtype, received {d!r}'
+            f"\"{name}\" not implemented for '{scalar_name(d)}'; expected a floating point dtype, received {d!r}"
         )
 
 
@@ -93,7 +93,9 @@ def _float_maker(name, host, keyed, check):
         d, where = _options(dtype, device)
         _need_float(check, d)
         shape = shape_of(args if size is None else (size,))
-        array = _drawn(generator, where, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape, _real(d)).astype(d.np))
+        array = _drawn(
+            generator, where, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape, _real(d)).astype(d.np)
+        )
         return _finish(array, where, requires_grad, out, name)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None):
@@ -139,7 +141,7 @@ def randint(*args, low=None, high=None, size=None, generator=None, out=None, dty
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     shape = shape_of((size,))
     array = _drawn(
-        generator, where, shape, d, lambda e: draw.randint(e, low, high, shape, d),
+        generator, where, shape, d, lambda e: discrete.randint(e, low, high, shape, d),
         lambda k: jax.random.randint(k, shape, low, high, dtype=np.int64).astype(d.np),
     )  # fmt: skip
     return _finish(array, where, requires_grad, out, "randint")
@@ -154,18 +156,20 @@ def randint_like(input, low=None, high=None, *, dtype=None, layout=None, device=
                    requires_grad=requires_grad, generator=generator)  # fmt: skip
 
 
-def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def randperm(
+    n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """The numbers 0 to n - 1 in random order.
 
     Example:
         >>> import rushlight as torch
         >>> torch.randperm(4, generator=torch.Generator().manual_seed(0))
-        tensor([2, 0, 1, 3])
+        tensor([0, 1, 3, 2])
     """
     d, where = _options(dtype, device, dtypes.int64)
     if n < 0:
         raise RuntimeError("n must be non-negative, got" + str(n))
-    array = _drawn(generator, where, (n,), d, lambda e: draw.randperm(e, n, d),
+    array = _drawn(generator, where, (n,), d, lambda e: discrete.randperm(e, n, d),
                    lambda k: jax.random.permutation(k, n).astype(d.np))  # fmt: skip
     return _finish(array, where, requires_grad, out, "randperm")
 
@@ -174,7 +178,9 @@ def _fill(self, generator, host, keyed):
     """Overwrite a tensor with drawn numbers."""
     self._check_in_place()
     shape, d = tuple(self._array().shape), self.dtype
-    array = _drawn(generator, self.device, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape).astype(d.np))
+    array = _drawn(
+        generator, self.device, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape).astype(d.np)
+    )
     return self._assign(Tensor._of(array, self.device))
 
 
@@ -183,7 +189,7 @@ def uniform_(self, from_=0.0, to=1.0, *, generator=None, **kwargs):
     """Fill with uniform numbers in ``[from, to)``."""
     low, high = float(kwargs.pop("from", from_)), float(to)
     _need_float("check_uniform_bounds", self.dtype)
-    return _fill(self, generator, lambda e, s, d: draw.uniform(e, s, low, high, d),
+    return _fill(self, generator, lambda e, s, d: continuous.uniform(e, s, low, high, d),
                  lambda k, s: jax.random.uniform(k, s, _real(self.dtype), low, high))  # fmt: skip
 
 
@@ -195,7 +201,7 @@ def normal_(self, mean=0.0, std=1.0, *, generator=None):
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     _need_float("normal_kernel_cpu", self.dtype)
     contiguous = self.is_contiguous()
-    return _fill(self, generator, lambda e, s, d: draw.normal(e, s, mean, std, d, contiguous=contiguous),
+    return _fill(self, generator, lambda e, s, d: continuous.normal(e, s, mean, std, d, contiguous=contiguous),
                  lambda k, s: jax.random.normal(k, s, _real(self.dtype)) * std + mean)  # fmt: skip
 
 
@@ -203,20 +209,22 @@ def normal_(self, mean=0.0, std=1.0, *, generator=None):
 def bernoulli_(self, p=0.5, *, generator=None):
     """Fill with ones (probability ``p``) and zeros."""
     chance = p._host() if isinstance(p, Tensor) else float(p)
-    return _fill(self, generator, lambda e, s, d: draw.bernoulli(e, chance, s, d),
+    return _fill(self, generator, lambda e, s, d: discrete.bernoulli(e, chance, s, d),
                  lambda k, s: jax.random.bernoulli(k, chance, s))  # fmt: skip
 
 
 @method()
 def random_(self, *args, generator=None, **kwargs):
     """Fill with integers: ``random_()`` over the dtype's range, ``random_(to)``, ``random_(from, to)``."""
-    low, high = (args[0], args[1]) if len(args) == 2 else (0, args[0]) if args else (kwargs.get("from"), kwargs.get("to"))
+    low, high = (
+        (args[0], args[1]) if len(args) == 2 else (0, args[0]) if args else (kwargs.get("from"), kwargs.get("to"))
+    )
 
     def keyed(k, s):
         top = high if high is not None else 2**31 - 1
         return jax.random.randint(k, s, low or 0, top, dtype=np.int64)
 
-    return _fill(self, generator, lambda e, s, d: draw.random_(e, s, low, high, d), keyed)
+    return _fill(self, generator, lambda e, s, d: discrete.random(e, s, d, low, high), keyed)
 
 
 def _host_only(name, function):
@@ -236,8 +244,11 @@ def _host_only(name, function):
     method(name)(fill)
 
 
-for _name in ("exponential_", "cauchy_", "geometric_", "log_normal_"):
-    _host_only(_name, getattr(draw, _name.rstrip("_")))
+for _name, _function in {
+    "exponential_": continuous.exponential, "cauchy_": continuous.cauchy, "log_normal_": continuous.log_normal,
+    "geometric_": discrete.geometric,
+}.items():  # fmt: skip
+    _host_only(_name, _function)
 
 
 def bernoulli(input, p=None, *, generator=None, out=None):
@@ -260,7 +271,7 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
         like = mean if isinstance(mean, Tensor) else std
         array = _drawn(
             generator, like.device, like.shape, like.dtype,
-            lambda e: draw.normal_from(e, _host(mean), _host(std), like.dtype),
+            lambda e: continuous.normal_arrays(e, _host(mean), _host(std)),
             lambda k: jax.random.normal(k, jnp.broadcast_shapes(np.shape(_host(mean)), np.shape(_host(std)))) * _host(std) + _host(mean),
         )  # fmt: skip
         made = Tensor._of(array, like.device)
@@ -279,7 +290,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     """
     array = _drawn(
         generator, input.device, (), dtypes.int64,
-        lambda e: draw.multinomial(e, input._host(), num_samples, replacement), None,
+        lambda e: discrete.multinomial(e, input._host(), num_samples, replacement), None,
     )  # fmt: skip
     made = Tensor._of(array, input.device)
     return made if out is None else write_out("multinomial", made, out)
@@ -288,16 +299,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 method("multinomial")(multinomial)
 
 
-def poisson(input, generator=None):
-    """Poisson numbers with ``input`` as rates."""
-    array = _drawn(
-        generator, input.device, input.shape, input.dtype, lambda e: draw.poisson(e, input._host(), input.dtype),
-        lambda k: jax.random.poisson(k, input._array()).astype(input.dtype.np),
-    )  # fmt: skip
-    return Tensor._of(array, input.device)
-
-
 __all__ = [
-    "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "bernoulli", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like", "randn",
     "randn_like", "randperm",
 ]  # fmt: skip
