@@ -1,6 +1,6 @@
 """Owns the closed list of what a file may name, build and fill in; everything else is refused or becomes a stub.
 
-May import this folder; looks classes up among modules already imported, and never imports because a file says so.
+May import this folder; looks classes up among our own modules, and never imports because a file says so.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _device(args, kwargs):
 
 
 def _layout(args, kwargs):
-    found = {repr(one): one for one in (dtypes.strided, dtypes.sparse_coo)}.get(args[0] if args else None)
+    found = {repr(one): one for one in (dtypes.strided, dtypes.sparse_coo)}.get(args[0] if args else "")
     if found is None:
         raise _bad("torch.layout", args)
     return found
@@ -193,7 +193,8 @@ def _tensor_v3(args, kwargs):
 def _tensor_v1(args, kwargs):
     if kwargs or len(args) != 4:
         raise _bad("tensor", args)
-    return rebuild.make_tensor(*args, False)
+    storage, offset, size, stride = args
+    return rebuild.make_tensor(storage, offset, size, stride, False)
 
 
 def _meta(args, kwargs):
@@ -296,6 +297,8 @@ class Policy:
     def __init__(self, weights_only: bool):
         self.weights_only = weights_only
         self._built: set[type] = set()
+        if not weights_only:
+            names.import_own()
 
     def find(self, module: str, name: str):
         """The value of a global that the file names.
@@ -366,8 +369,9 @@ class Policy:
             return Stub(kind.class_name, args, kwargs or None)
         if isinstance(kind, type) and self._trusted(kind):
             return kind.__new__(kind, *args, **kwargs)
-        if isinstance(kind, type) and kind in self._built and not args and not kwargs:
-            return kind.__new__(kind)
+        if isinstance(kind, type) and kind in self._built:
+            # Arguments mean that the class makes itself in a way of its own; that code is not run.
+            return Stub(f"{kind.__module__}.{kind.__qualname__}", args, kwargs) if args else object.__new__(kind)
         build = BUILDERS.get(id(kind))
         if build is not None:
             return build(args, kwargs)

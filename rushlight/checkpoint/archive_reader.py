@@ -43,7 +43,7 @@ def remaining(file) -> int:
 
 def fill(file, buffer: np.ndarray) -> bool:
     """Read into the buffer until it is full; False when the file ends first."""
-    view, done = memoryview(buffer), 0
+    view, done = buffer.data, 0
     direct = getattr(file, "readinto", None)
     while done < len(view):
         if direct is not None:
@@ -157,7 +157,7 @@ class ArchiveReader:
         self._file.seek(begin)
         if not fill(self._file, buffer):
             raise _broken(f"record {name!r} is cut short")
-        if self._checked and zlib.crc32(buffer) != self._infos[name].CRC:
+        if self._checked and zlib.crc32(buffer.data) != self._infos[name].CRC:
             raise _broken(f"record {name!r} does not match its checksum")
         return buffer
 

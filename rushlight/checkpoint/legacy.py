@@ -168,7 +168,7 @@ def save(obj, write: Callable, protocol: int) -> None:
         flat = pickler.storages[key]
         untyped = pickler.untyped(key)
         write(struct.pack("=q", flat.nbytes if untyped else flat.size))
-        write(memoryview(flat.view(np.uint8)))
+        write(flat.view(np.uint8).data)
 
 
 # -- the tar format -------------------------------------------------------------------------------------------------

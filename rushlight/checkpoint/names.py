@@ -6,6 +6,7 @@ May import only dtypes and the standard library.
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 
 from rushlight import dtypes
@@ -75,9 +76,16 @@ def to_torch(obj, module: str, name: str) -> tuple[str, str] | None:
     folder = module.removeprefix("rushlight").lstrip(".").split(".")[0]
     if folder in _SHARED_FOLDERS:
         return "torch" + module.removeprefix("rushlight"), name
-    if getattr(sys.modules.get("rushlight"), name, None) is obj:
+    # Classes of the top level (generators, memory formats) are rebuilt by torch in ways of their own.
+    if not isinstance(obj, type) and getattr(sys.modules.get("rushlight"), name, None) is obj:
         return "torch", name
     return None
+
+
+def import_own() -> None:
+    """Import the packages whose classes a file may name; always the same ones, whatever the file says."""
+    for package in ("rushlight.nn", "rushlight.optim"):
+        importlib.import_module(package)
 
 
 def from_torch(module: str, name: str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+from typing import Any, cast
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def set_dtype(found: np.dtype, state) -> None:
     )
     if not sound:
         raise _bad("dtype state", state)
-    found.__setstate__(state)
+    cast(Any, found).__setstate__(state)
 
 
 def _checked_dtype(found) -> np.dtype:
@@ -90,7 +91,7 @@ def set_array(found: np.ndarray, state) -> None:
         raise _bad("array state", state)
     data = _as_bytes(data)
     _check_shape(shape, dtype, len(data))
-    found.__setstate__((1, shape, dtype, bool(columns), data))
+    cast(Any, found).__setstate__((1, shape, dtype, bool(columns), data))
 
 
 def from_buffer(args: tuple, _kwargs=None) -> np.ndarray:

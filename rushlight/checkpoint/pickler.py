@@ -21,6 +21,8 @@ from . import names, rebuild
 from .names import TorchName, torch_name
 
 _CPU = "cpu"
+# The C pickler checks every name against what can be imported; torch's names cannot.
+_Pickler: Any = pickle._Pickler  # type: ignore[attr-defined]
 
 
 class _Data:
@@ -41,7 +43,7 @@ class _StorageId:
         self.id = parts
 
 
-class Pickler(pickle._Pickler):  # type: ignore[name-defined]  # the C pickler cannot write names that do not exist
+class Pickler(_Pickler):
     """Writes one pickle; afterwards ``storages`` holds what it refers to.
 
     Args:

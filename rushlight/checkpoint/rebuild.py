@@ -1,10 +1,11 @@
 """Owns every contact between checkpoints and tensors, parameters and modules: taking them apart and making them.
 
-May import the tensor and the view operators; classes of nn and optim are found among the modules already imported.
+May import the tensor and the view operators; nn is imported when a file holds a parameter.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 import warnings
@@ -169,7 +170,7 @@ def _window(array: np.ndarray, size: tuple, stride: tuple, offset: int) -> np.nd
 def _carry_out(tensor: Tensor, flags) -> Tensor:
     if not isinstance(flags, dict) or set(flags) - {"conj", "neg"}:
         raise TypeError(f"tensor in a checkpoint: expected the flags conj and neg, received {flags!r:.60}")
-    array = tensor._array()
+    array: Any = tensor._array()
     if flags.get("conj"):
         array = array.conj()
     if flags.get("neg"):
@@ -224,17 +225,10 @@ def make_meta(dtype, size, stride, requires_grad) -> Tensor:
 
 
 def make_parameter(data: Tensor, requires_grad: bool) -> Tensor:
-    """A parameter over a tensor's storage.
-
-    Raises:
-        RuntimeError: ``rushlight.nn`` has not been imported.
-    """
+    """A parameter over a tensor's storage."""
+    # Here and not above: nn is imported on first use, and may import checkpoints.
+    importlib.import_module("rushlight.nn")
     kind: Any = parameter_class()
-    if kind is None:
-        raise RuntimeError(
-            "the checkpoint holds an nn.Parameter: expected rushlight.nn to be imported, received a bare import of the "
-            "checkpoint reader. Write `import rushlight.nn` first."
-        )
     if not isinstance(data, Tensor):
         raise TypeError(f"parameter in a checkpoint: expected a tensor, received {type(data).__name__}")
     return kind(data, requires_grad=bool(requires_grad))

@@ -226,14 +226,17 @@ def get_unsafe_globals_in_checkpoint(f) -> list[str]:
         >>> import io
         >>> file = io.BytesIO()
         >>> save({"epoch": 3}, file)
+        >>> _ = file.seek(0)
         >>> get_unsafe_globals_in_checkpoint(file)
         []
     """
     if _is_path(f):
         with open(f, "rb") as file:
             return get_unsafe_globals_in_checkpoint(file)
-    f.seek(0)
-    if f.read(4) != b"PK\x03\x04":
+    start = f.tell()
+    head = f.read(4)
+    f.seek(start)
+    if head != b"PK\x03\x04":
         raise ValueError("Expected input to be a checkpoint returned by torch.save but got a file of another format")
     _, found = legacy.scan(io.BytesIO(ArchiveReader(f).read("data.pkl")), "utf-8")
     policy, unsafe = Policy(True), []

@@ -15,6 +15,8 @@ import numpy as np
 from rushlight import dtypes
 from rushlight._device import cpu, device, present, resolve
 
+from .unpickler import CallerError
+
 
 class StorageType:
     """A storage class that a file names; ``dtype`` is None for ``torch.storage.UntypedStorage``."""
@@ -113,15 +115,16 @@ def placement(map_location) -> Callable[[LoadedStorage, str], LoadedStorage]:
         )
 
     def by_function(storage: LoadedStorage, location: str) -> LoadedStorage:
-        result = map_location(storage, location)
-        if result is None:
-            return restore(storage, location)
-        if not isinstance(result, LoadedStorage):
-            raise TypeError(
-                f"map_location function: expected None or a storage, received {type(result).__name__}. Return the "
-                "storage it was given, or storage.cpu() or storage.cuda(index)."
-            )
-        return result
+        try:
+            result = map_location(storage, location)
+            if not isinstance(result, (LoadedStorage, type(None))):
+                raise TypeError(
+                    f"map_location function: expected None or a storage, received {type(result).__name__}. Return the "
+                    "storage it was given, or storage.cpu() or storage.cuda(index)."
+                )
+        except Exception as error:
+            raise CallerError(error) from error
+        return restore(storage, location) if result is None else result
 
     return by_function
 

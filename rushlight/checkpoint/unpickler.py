@@ -17,6 +17,14 @@ _LINE = 1 << 12
 _DAMAGE = (IndexError, KeyError, struct.error, UnicodeDecodeError, ValueError, TypeError, OverflowError, AttributeError)
 
 
+class CallerError(Exception):
+    """Carries an exception out of the caller's own function, past the handling of damaged files."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
+
+
 class Unpickler:
     """Reads one pickle.
 
@@ -57,6 +65,8 @@ class Unpickler:
             if len(self._stack) != 1 or self._marks:
                 raise pickle.UnpicklingError("pickle in a checkpoint ends with values left over. The file is damaged.")
             return self._stack[0]
+        except CallerError as carried:
+            raise carried.error from None
         except RecursionError as error:
             raise pickle.UnpicklingError("pickle in a checkpoint nests too deeply. The file is damaged.") from error
         except _DAMAGE as error:
