@@ -2,3 +2,7 @@
 
 May import the tape, dtypes and devices; imports no operator.
 """
+
+from . import gradients
+
+__all__ = ["gradients"]

@@ -1,4 +1,4 @@
-"""Owns ``Program``, a pure JAX function with its cached compilation and derivative, and ``OpNode``, its step on the tape.
+"""Owns ``Program``, a pure JAX function with its cached compilation and derivative, and ``OpNode``, its step.
 
 May import the tape, dtypes and jax; tensors are reached only through the functions bound in ``Values``.
 """
