@@ -19,7 +19,7 @@ def draw_seed(generator=None) -> int:
     """One non-negative 63-bit integer from ``generator`` (the default generator if None)."""
     import rushlight as torch
 
-    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+    return int(torch.empty((), dtype=torch.int64, device="cpu").random_(generator=generator).item())
 
 
 def _is_positive_int(value) -> bool:

@@ -1,6 +1,6 @@
 """Owns what runs in a worker process: seeding, the loop that fetches, and errors on their way to the parent.
 
-May import this folder, and rushlight's functions at call time.
+May import this folder and the generators.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import threading
 import traceback
 
 import numpy as np
+
+from rushlight.random import manual_seed
 
 from . import collate, transport
 from .fetch import _DatasetKind
@@ -124,11 +126,9 @@ class Resume:
 
 
 def _seed_everything(base_seed: int, worker_id: int) -> None:
-    import rushlight as torch
-
     seed = base_seed + worker_id
     random.seed(seed)
-    torch.manual_seed(seed)
+    manual_seed(seed)
     # numpy shares Python's generator algorithm, so it gets a seed of its own, by torch's derivation.
     entropy = (worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0)
     np.random.seed(np.random.SeedSequence(entropy).generate_state(4))
