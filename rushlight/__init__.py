@@ -25,16 +25,25 @@ from ._version import TORCH_VERSION as __version__
 from .dtypes import *
 from .dtypes import bool_ as bool
 from .ops._promotion import can_cast, promote_types, result_type
+from .ops.compare import *
 from .ops.convert import *
 from .ops.creation import *
 from .ops.creation import complex_ as complex
 from .ops.creation import range_ as range
 from .ops.indexing import *
+from .ops.join import *
 from .ops.legacy import *
+from .ops.linalg import *
+from .ops.operators import *
 from .ops.pointwise import *
 
 from .ops.random import *
+from .ops.reduce import *
+from .ops.scan import *
+from .ops.search import *
 from .ops.shape import *
+from .ops.sorting import *
+from .ops.unary import *
 from .random import (
     Generator,
     default_generator,
