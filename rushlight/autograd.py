@@ -80,11 +80,12 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
     tensors = _as_tuple(tensors)
     keep = create_graph if retain_graph is None else retain_graph
     wanted = None
+    chosen: tuple = ()
     if inputs is not None:
-        inputs = _as_tuple(inputs)
-        if not inputs:
+        chosen = _as_tuple(inputs)
+        if not chosen:
             raise RuntimeError("'inputs' argument to backward cannot be empty")
-        wanted = [_input_edge(t) for t in inputs]
+        wanted = [_input_edge(t) for t in chosen]
     captured = engine.backward(
         _roots(tensors, grad_tensors, create_graph),
         keep_graph=keep,
@@ -93,7 +94,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
         accumulate=True,
     )
     if wanted is not None:
-        for tensor, edge in zip(inputs, wanted):
+        for tensor, edge in zip(chosen, wanted):
             if isinstance(edge[0], Node) and engine.edge_key(edge) in captured:
                 Values.accumulate(tensor, captured[engine.edge_key(edge)], create_graph)
 

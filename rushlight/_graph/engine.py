@@ -6,6 +6,8 @@ May import node and modes; what a gradient is (array or tensor) is left to the f
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
+from typing import Any
 
 from .modes import state
 from .node import Node
@@ -18,7 +20,19 @@ class Values:
     in a leaf, ``has_nan`` looks for NaN.
     """
 
-    wrap = unwrap = add = accumulate = has_nan = leaf_hooks = None
+    wrap: Callable
+    unwrap: Callable
+    add: Callable
+    accumulate: Callable
+    has_nan: Callable
+    saved: Callable
+    render: Callable
+    # Bound by the operators, which come later still.
+    execute: Callable
+    node: Callable
+    construct: Callable
+    cast: Callable
+    backward: Callable
 
 
 def edge_key(edge):
@@ -107,7 +121,7 @@ def backward(roots, *, keep_graph=False, create_graph=False, wanted=None, accumu
     walk = _Walk(create_graph, keep_graph)
     captured: dict = {}
     wanted_set = None if wanted is None else {edge_key(edge) for edge in wanted}
-    useful = None if wanted is None else _reachable([edge for edge, _ in roots], wanted_set)
+    useful: Any = None if wanted_set is None else _reachable([edge for edge, _ in roots], wanted_set)
     previous, state.grad = state.grad, create_graph
     try:
         for edge, grad in roots:

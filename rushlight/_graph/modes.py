@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+from typing import Any
 
 
 class _State(threading.local):
@@ -15,8 +16,8 @@ class _State(threading.local):
     inference = False
     anomaly = False
     anomaly_check_nan = True
-    trace = None
-    autocast = None
+    trace: Any = None
+    autocast: Any = None
 
 
 state = _State()
@@ -59,7 +60,7 @@ class _Mode:
 
         return wrapped
 
-    def _fresh(self):
+    def _fresh(self) -> Any:
         return type(self)()
 
 

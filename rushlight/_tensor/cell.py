@@ -5,7 +5,7 @@ May import the tape, devices, storage and views; operators are unknown here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -16,6 +16,8 @@ from . import views
 from .storage import Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .tensor import Tensor
 
 _IN_PLACE_LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
@@ -26,6 +28,41 @@ class Slots:
     """The slots every tensor has; rarer state lives in the instance dict, over the defaults in ``Cell``."""
 
     __slots__ = ("__dict__", "__weakref__", "_index", "_node", "_path", "_requires_grad", "_storage")
+
+    if TYPE_CHECKING:
+        # Operators attach themselves as methods when they are declared; a type checker cannot see that.
+        _storage: Storage
+        _path: tuple
+        _node: Any
+        _index: Any
+        _requires_grad: bool
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other) -> Tensor: ...
+        def __radd__(self, other) -> Tensor: ...
+        def __sub__(self, other) -> Tensor: ...
+        def __rsub__(self, other) -> Tensor: ...
+        def __mul__(self, other) -> Tensor: ...
+        def __rmul__(self, other) -> Tensor: ...
+        def __truediv__(self, other) -> Tensor: ...
+        def __rtruediv__(self, other) -> Tensor: ...
+        def __floordiv__(self, other) -> Tensor: ...
+        def __mod__(self, other) -> Tensor: ...
+        def __pow__(self, other) -> Tensor: ...
+        def __rpow__(self, other) -> Tensor: ...
+        def __matmul__(self, other) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __and__(self, other) -> Tensor: ...
+        def __or__(self, other) -> Tensor: ...
+        def __xor__(self, other) -> Tensor: ...
+        def __lt__(self, other) -> Tensor: ...
+        def __le__(self, other) -> Tensor: ...
+        def __gt__(self, other) -> Tensor: ...
+        def __ge__(self, other) -> Tensor: ...
+        def __getitem__(self, key) -> Tensor: ...
+        def __setitem__(self, key, value) -> None: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
 
 
 class Cell(Slots):
@@ -38,7 +75,7 @@ class Cell(Slots):
     _history = 0
     _seen = 0
     _relative: tuple = ()
-    _cache = None
+    _cache: Any = None
     _cache_version = -1
     _retains = False
     _inference = False
@@ -67,7 +104,7 @@ class Cell(Slots):
         self._requires_grad = requires_grad
         return self
 
-    def _array(self):
+    def _array(self) -> Any:
         """The jax array that the tensor now stands for."""
         if not self._path:
             return self._storage.array
@@ -135,7 +172,7 @@ class Cell(Slots):
             if edge is not None and edge[1] is None:
                 raise RuntimeError(_IN_PLACE_VIEW)
 
-    def _assign(self, value: Tensor) -> Tensor:
+    def _assign(self, value: Tensor) -> Any:
         """Become ``value`` in place: its contents, and its history where one is recorded."""
         base = self._base
         array = value._array()

@@ -5,6 +5,8 @@ May import dtypes, devices and the cell.
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import _device as devices
 from .. import dtypes
 from . import views
@@ -16,7 +18,7 @@ class Described(Cell):
     """The properties and questions that compute nothing."""
 
     @property
-    def shape(self) -> dtypes.Size:
+    def shape(self) -> Any:
         """The size of each dimension."""
         return dtypes.Size(self._array().shape)
 
@@ -53,7 +55,7 @@ class Described(Cell):
 
     ndimension = dim
 
-    def size(self, dim: int | None = None):
+    def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension.
 
         Raises:

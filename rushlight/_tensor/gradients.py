@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .. import _device as devices
 from .._graph.engine import Values
@@ -21,7 +22,7 @@ def _add(a, b):
 
 
 def _wrap(grad):
-    traced = isinstance(grad, jax.core.Tracer)
+    traced = isinstance(grad, Tracer)
     return Tensor._of(grad, None if traced else devices.of_jax(next(iter(grad.devices()))))
 
 
@@ -56,7 +57,7 @@ def _saved_for(array, edge):
         return array
     if edge is not None and edge[1] is None:
         out = _Saved._of(array, edge[0]._storage.device, True)
-        out._leaf_edge = edge
+        out.__dict__["_leaf_edge"] = edge
         return out
     out = _wrap(array)
     if edge is not None:

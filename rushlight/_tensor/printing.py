@@ -194,8 +194,8 @@ def _body(array, sizes: tuple[int, ...], dtype: dtypes.dtype, indent: int) -> st
 
 def _numbers(values: np.ndarray, dtype: dtypes.dtype, cut: tuple[bool, ...], indent: int) -> str:
     if dtype.is_complex:
-        real, real_width = _number_format(values.real, dtype)
-        imag, imag_width = _number_format(values.imag, dtype)
+        real, real_width = _number_format(np.real(values), dtype)
+        imag, imag_width = _number_format(np.imag(values), dtype)
         return _nest(values.tolist(), cut, indent, _complex_format(real, imag), real_width + imag_width + 1)
     if dtype.is_floating_point:
         # Every floating dtype widens to float64 without rounding.
@@ -245,14 +245,14 @@ def _nest(values, cut: tuple[bool, ...], indent: int, form: Callable[[Any], str]
     """Print nested lists; a dimension that was cut gets ``...`` after its first ``edgeitems`` entries."""
     if not cut:
         return form(values)
-    edge = PRINT_OPTS.edgeitems
+    edge, clipped = PRINT_OPTS.edgeitems, cut[0]
     if len(cut) > 1:
         rows = [_nest(row, cut[1:], indent + 1, form, width) for row in values]
-        if cut[0]:
+        if clipped:
             rows.insert(edge, "...")
         return "[" + ("," + "\n" * (len(cut) - 1) + " " * (indent + 1)).join(rows) + "]"
     items = [form(value) for value in values]
-    if cut[0]:
+    if clipped:
         items.insert(edge, " ...")
     per_line = max(1, math.floor((PRINT_OPTS.linewidth - indent) / (width + 2)))
     lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]

@@ -5,6 +5,8 @@ May import the tape, dtypes and jax; tensors are reached only through the functi
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +53,9 @@ class Program:
         self.linear = linear
         self.differentiable = differentiable
         self._derivatives: dict = {}
-        self.geometry = self.inverse = self.scatter_ = None
+        self.geometry: Any = None
+        self.inverse: Any = None
+        self.scatter_: Any = None
 
     def derivative(self, mask: tuple, present: tuple, avals: tuple = ()) -> Program:
         """The vector-Jacobian product.
@@ -128,6 +132,7 @@ class OpNode(Node):
         Node.__init__(self, edges, outputs)
         self.program = program
         linear = program.linear
+        self.arrays: Any
         if linear:
             self.avals = tuple([_aval(a) for a in arrays[:linear]])
             self.arrays = arrays[linear:]

@@ -5,6 +5,8 @@ May import dtypes, device and jax.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Storage:
     """The slot that tensors share.
@@ -17,8 +19,8 @@ class Storage:
 
     __slots__ = ("__weakref__", "array", "device", "version")
 
-    def __init__(self, array, device):
-        self.array = array
+    def __init__(self, array: Any, device):
+        self.array: Any = array
         self.device = device
         self.version = 0
 

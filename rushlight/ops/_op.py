@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import _device as devices
 from .. import dtypes
@@ -48,14 +50,14 @@ def scalar(value):
             return np.uint64(value)
         found = jnp.asarray(value)
         # Zero is not cached: -0.0 and 0.0 are equal as keys, and 1 / x tells them apart.
-        if value and value == value and not isinstance(found, jax.core.Tracer):
+        if value and value == value and not isinstance(found, Tracer):
             if len(_scalars) > 4096:
                 _scalars.clear()
             _scalars[key] = found
     return found
 
 
-def execute(program: Program, inputs, cls=Tensor):
+def execute(program: Program, inputs, cls=Tensor) -> Any:
     """Run a program on tensors, jax arrays and numbers; record it where a gradient is wanted.
 
     Returns:
@@ -110,7 +112,7 @@ def _meta(a):
 
 
 def _moved(a, where):
-    return a if isinstance(a, jax.core.Tracer) else jax.device_put(a, devices.jax_device(where))
+    return a if isinstance(a, Tracer) else jax.device_put(a, devices.jax_device(where))
 
 
 def _one_device(inputs):
@@ -161,7 +163,8 @@ class Op:
 
     def __init__(self, fn, name, *, promote, linear, view, differentiable, inverse, geometry, options):
         self.fn = fn
-        self.name = self.__name__ = self.__qualname__ = name
+        self.name: str = name
+        self.__name__ = self.__qualname__ = name
         self.__doc__ = fn.__doc__
         self.__module__ = fn.__module__
         self.__wrapped__ = fn
@@ -265,7 +268,8 @@ class Op:
     def _check_list(self, value):
         if not isinstance(value, (list, tuple)):
             raise TypeError(
-                f"{self.name}(): argument '{self.names[0]}' (position 1) must be tuple of Tensors, not {type_name(value)}"
+                f"{self.name}(): argument '{self.names[0]}' (position 1) must be tuple of Tensors, not "
+                f"{type_name(value)}"
             )
         for i, item in enumerate(value):
             if not isinstance(item, Tensor):
@@ -376,7 +380,7 @@ def scalar_name(d: dtypes.dtype) -> str:
     return _CPP.get(d.name) or d.name[:1].upper() + d.name[1:]
 
 
-def write_out(name: str, result, out):
+def write_out(name: str, result, out) -> Any:
     """Store a result in the tensors given as ``out=``, resizing empty ones.
 
     Raises:
@@ -415,7 +419,7 @@ def _op_by_name(name: str) -> Op:
 def op(
     fn=None, *, name=None, method=True, inplace=False, promote=None, linear=False, view=False, differentiable=True,
     inverse=None, geometry=None, options=None,
-):  # fmt: skip
+) -> Any:  # fmt: skip
     """Declare an operator from a pure JAX function.
 
     Parameters annotated ``Array``, ``Array | None`` or ``list[Array]`` are tensors; ``Number`` is a dynamic number,

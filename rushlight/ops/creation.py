@@ -5,6 +5,8 @@ May import the tensor cell, devices, dtypes and the door.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,7 +56,7 @@ def shape_of(args, name="size") -> tuple:
     return shape
 
 
-def _finish(array, device, requires_grad, out=None, name=""):
+def _finish(array, device, requires_grad, out=None, name="") -> Any:
     made = Tensor._of(array, device, False)
     if out is not None:
         return write_out(name, made, out)
@@ -217,7 +219,8 @@ def arange(*args, out=None, dtype=None, layout=None, device=None, requires_grad=
             start, end = (args[0], end) if end is not None else (0, args[0]) if len(args) == 1 else args[:2]
     else:
         start, end, step = (0, args[0], 1) if len(args) == 1 else (*args, 1)[:3]
-    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    bounds: Any = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
+    start, end, step = bounds
     integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
     d, where = _options(dtype, device, dtypes.int64 if integral else None)
     if step == 0:

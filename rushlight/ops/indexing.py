@@ -10,6 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import dtypes
 from .._errors import type_name
@@ -116,7 +117,7 @@ def _as_index(item):
     if isinstance(item, Tensor):
         if item.dtype.category > 1:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        if item.dim() == 0 and item.dtype.category == 1 and not isinstance(item._array(), jax.core.Tracer):
+        if item.dim() == 0 and item.dtype.category == 1 and not isinstance(item._array(), Tracer):
             return item
         return item
     if isinstance(item, np.integer):
@@ -240,7 +241,7 @@ def getitem(self: Tensor, key):
 def _check_bounds(t: Tensor, n: int, dim: int) -> None:
     """Refuse positions outside the dimension, as torch does on the CPU (XLA would clamp them)."""
     array = t._array()
-    if isinstance(array, (jax.core.Tracer, jax.ShapeDtypeStruct)) or not array.size:
+    if isinstance(array, (Tracer, jax.ShapeDtypeStruct)) or not array.size:
         return
     host = np.asarray(array)
     low, high = int(host.min()), int(host.max())

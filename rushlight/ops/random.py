@@ -5,6 +5,8 @@ May import random, the tensor cell and the door.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -134,15 +136,16 @@ def randint(*args, low=None, high=None, size=None, generator=None, out=None, dty
             high = args[0]
         else:
             low = args[0]
-    low = 0 if low is None else int(low)
-    high = int(high)
+    if high is None:
+        raise TypeError("randint() missing 1 required positional argument: 'high'")
+    low, high = 0 if low is None else int(low), int(high)
     d, where = _options(dtype, device, dtypes.int64)
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     shape = shape_of((size,))
     array = _drawn(
         generator, where, shape, d, lambda e: discrete.randint(e, low, high, shape, d),
-        lambda k: jax.random.randint(k, shape, low, high, dtype=np.int64).astype(d.np),
+        lambda k: jax.random.randint(k, shape, low, high, dtype=jnp.int64).astype(d.np),
     )  # fmt: skip
     return _finish(array, where, requires_grad, out, "randint")
 
@@ -170,7 +173,7 @@ def randperm(
     if n < 0:
         raise RuntimeError("n must be non-negative, got" + str(n))
     array = _drawn(generator, where, (n,), d, lambda e: discrete.randperm(e, n, d),
-                   lambda k: jax.random.permutation(k, n).astype(d.np))  # fmt: skip
+                   lambda k: jax.random.permutation(k, jnp.arange(n)).astype(d.np))  # fmt: skip
     return _finish(array, where, requires_grad, out, "randperm")
 
 
@@ -222,21 +225,20 @@ def random_(self, *args, generator=None, **kwargs):
 
     def keyed(k, s):
         top = high if high is not None else 2**31 - 1
-        return jax.random.randint(k, s, low or 0, top, dtype=np.int64)
+        return jax.random.randint(k, s, low or 0, top, dtype=jnp.int64)
 
     return _fill(self, generator, lambda e, s, d: discrete.random(e, s, d, low, high), keyed)
 
 
 def _host_only(name, function):
     def fill(self, *args, generator=None, **kwargs):
-        keyed = getattr(jax.random, name.rstrip("_"), None)
         if self.device.type not in ("cpu", "meta"):
             if name != "exponential_":
                 raise NotImplementedError(
                     f"{name} on '{self.device}' is not supported by rushlight. Draw on the CPU and move the result."
                 )
             rate = float(args[0] if args else kwargs.get("lambd", 1.0))
-            return _fill(self, generator, None, lambda k, s: keyed(k, s, _real(self.dtype)) / rate)
+            return _fill(self, generator, None, lambda k, s: jax.random.exponential(k, s, _real(self.dtype)) / rate)
         return _fill(self, generator, lambda e, s, d: function(e, s, *args, dtype=d, **kwargs), None)
 
     fill.__name__ = fill.__qualname__ = name
@@ -268,7 +270,7 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
         made = _finish(to_device(np.empty(shape_of((size,)), d.np), where), where, False)
         made.normal_(mean, std, generator=generator)
     else:
-        like = mean if isinstance(mean, Tensor) else std
+        like: Any = mean if isinstance(mean, Tensor) else std
         array = _drawn(
             generator, like.device, like.shape, like.dtype,
             lambda e: continuous.normal_arrays(e, _host(mean), _host(std)),

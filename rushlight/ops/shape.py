@@ -290,9 +290,10 @@ def _reversed_dims(self):
     return _permute(self, tuple(range(self.dim()))[::-1])
 
 
-Tensor.T = property(_reversed_dims)
-Tensor.mT = property(lambda self: transpose(self, -2, -1))
-Tensor.mH = Tensor.H = property(adjoint)
+attach("T", property(_reversed_dims))
+attach("mT", property(lambda self: transpose(self, -2, -1)))
+for _name in ("mH", "H"):
+    attach(_name, property(adjoint))
 attach("adjoint", adjoint)
 
 
@@ -628,8 +629,8 @@ def _set_part(read):
     return setter
 
 
-Tensor.real = property(real, _set_part(real))
-Tensor.imag = property(imag, _set_part(imag))
+attach("real", property(real, _set_part(real)))
+attach("imag", property(imag, _set_part(imag)))
 
 
 def view_whole(tensor: Tensor) -> Tensor:

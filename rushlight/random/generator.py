@@ -30,7 +30,7 @@ class Generator:
         tensor([0.4963, 0.7682])
     """
 
-    def __init__(self, device="cpu"):
+    def __init__(self, device: devices.device | str = "cpu"):
         self._device = devices.resolve(device)
         self._engine = Engine(DEFAULT_SEED)
         self._key: Storage | None = None
