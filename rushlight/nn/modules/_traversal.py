@@ -1,0 +1,278 @@
+"""Owns the one traversal of a tree of modules, and the methods of ``Module`` that derive from it.
+
+May import Parameter; walks live, so a tree that changes under a walk is seen as torch would see it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..._tensor.tensor import Tensor
+from ..parameter import Parameter
+
+
+def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    """Every module below ``root`` with its path, parents first, in order of registration.
+
+    Lazy: a module's children are looked up after the module itself has been yielded.
+
+    Args:
+        root: where to begin; it comes first.
+        memo: modules not to visit (again).
+        prefix: the path of ``root``.
+        remove_duplicate: give a module that has two paths once.
+    """
+    memo = set() if memo is None else memo
+    if root in memo:
+        return
+    if remove_duplicate:
+        memo.add(root)
+    yield prefix, root
+    stack = [(prefix + "." if prefix else "", iter(root._modules.items()))]
+    while stack:
+        base, children = stack[-1]
+        for name, module in children:
+            if module is None or module in memo:
+                continue
+            if remove_duplicate:
+                memo.add(module)
+            path = base + name
+            yield path, module
+            children = module._modules
+            if children:
+                stack.append((path + ".", iter(children.items())))
+                break
+        else:
+            stack.pop()
+
+
+def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in one slot of the modules below ``root``, with its path."""
+    seen: set[int] = set()
+    for path, module in walk(root, None, prefix, remove_duplicate) if recurse else ((prefix, root),):
+        found = getattr(module, slot)
+        if found:
+            base = path + "." if path else ""
+            for name, value in found.items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield base + name, value
+
+
+class Traversal:
+    """The part of ``Module`` that walks over the modules, parameters and buffers below it."""
+
+    _modules: dict
+    _parameters: dict
+    _buffers: dict
+    training: bool
+
+    def _modules_of(self) -> list:
+        """The children, each once."""
+        return list(dict.fromkeys([m for m in self._modules.values() if m is not None]))
+
+    def named_modules(
+        self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """Every module below this one with its path, itself first.
+
+        Args:
+            memo: modules not to visit (again).
+            prefix: the path of this one.
+            remove_duplicate: give a module that has two paths once.
+
+        Example:
+            >>> from rushlight import nn
+            >>> [name for name, _ in nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity())).named_modules()]
+            ['', '0', '1', '1.0']
+        """
+        return walk(self, memo, prefix, remove_duplicate)
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Any]:
+        """Every module below this one, itself first."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Any]]:
+        """The modules directly below this one, each once, with their names."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Any]:
+        """The modules directly below this one, each once."""
+        for _, module in self.named_children():
+            yield module
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with their paths.
+
+        Args:
+            prefix: the path of this module.
+            recurse: those of the modules below it too.
+            remove_duplicate: give a parameter that has two paths once.
+
+        Example:
+            >>> from rushlight import nn
+            >>> for name, parameter in nn.Linear(2, 3).named_parameters():
+            ...     print(name, parameter.shape)
+            weight torch.Size([3, 2])
+            bias torch.Size([3])
+        """
+        return members(self, "_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once; what an optimizer takes."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with their paths; arguments as for ``named_parameters``."""
+        return members(self, "_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    # -- by path ------------------------------------------------------------------------------------------------
+
+    def get_submodule(self, target: str) -> Any:
+        """The module at a path such as ``"layer1.0.conv1"``; this one for ``""``.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            module = _member(module, name)
+            if not isinstance(module, Traversal):
+                raise AttributeError(f"`{name}` is not an nn.Module")
+        return module
+
+    def set_submodule(self, target: str, module, strict: bool = False) -> None:
+        """Put a module at a path.
+
+        Args:
+            target: the path; its parent exists.
+            module: what to put there.
+            strict: only replace what is there.
+
+        Raises:
+            ValueError: an empty path, or no module.
+            AttributeError: the parent does not exist, or what is there is no module.
+        """
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Traversal):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if (strict or hasattr(parent, name)) and not isinstance(_member(parent, name), Traversal):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        path, _, name = target.rpartition(".")
+        parameter = _member(self.get_submodule(path), name)
+        if not isinstance(parameter, Parameter):
+            raise AttributeError(f"`{name}` is not an nn.Parameter")
+        return parameter
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        buffer = _member(module, name)
+        if name not in module._buffers:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return buffer
+
+    # -- over the whole tree ------------------------------------------------------------------------------------
+
+    def apply(self, fn: Callable[[Any], None]):
+        """Call ``fn`` on every module below this one and on itself, children first.
+
+        Args:
+            fn: for example one that initialises weights.
+
+        Returns:
+            this module.
+        """
+        for module in self._modules_of():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True):
+        """Put this module and all below it into training mode (or evaluation mode).
+
+        Raises:
+            ValueError: ``mode`` is not a bool.
+        """
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for module in self._modules_of():
+            module.train(mode)
+        return self
+
+    def eval(self):
+        """Put this module and all below it into evaluation mode."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True):
+        """Switch gradients on or off for all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters.
+
+        Args:
+            set_to_none: drop them; otherwise fill them with zeros.
+        """
+        if getattr(self, "_is_replica", False):
+            warnings.warn(
+                "Calling .zero_grad() from a module created with nn.DataParallel() has no effect. The parameters are "
+                "copied (in a differentiable manner) from the original module.",
+                stacklevel=2,
+            )
+        for parameter in self.parameters():
+            grad = parameter.grad
+            if grad is None:
+                continue
+            if set_to_none:
+                parameter.grad = None
+            else:
+                if grad.grad_fn is not None:
+                    grad.detach_()
+                else:
+                    grad.requires_grad_(False)
+                grad.zero_()
+
+
+def _member(module, name: str) -> Any:
+    if not hasattr(module, name):
+        raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
+    return getattr(module, name)
