@@ -84,6 +84,14 @@ def test_loaded_tensors_are_leaves_that_can_be_trained():
     assert leaf.grad.tolist() == [2.0, 4.0]
 
 
+def test_hooks_are_not_saved_and_that_is_said():
+    leaf = of([1.0]).requires_grad_(True)
+    leaf.register_hook(lambda grad: None)
+    with pytest.warns(UserWarning, match="backward hook .* on tensor will not be serialized"):
+        found = round_trip(leaf)
+    assert found.requires_grad and not found._hooks
+
+
 def test_storages_are_used_without_a_copy(tmp_path):
     """XLA takes an aligned buffer as it is; a donated one is not written to, so the file stays as it was."""
     import jax
