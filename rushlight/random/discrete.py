@@ -1,4 +1,4 @@
-"""Owns the discrete distributions: integers, permutations, Bernoulli, geometric, multinomial, as torch's CPU draws them.
+"""Owns the discrete distributions: integers, permutations, masks, waiting times, categories, as torch's CPU draws them.
 
 May import numpy, scipy (for long permutations) and the other files of ``rushlight.random``.
 """
