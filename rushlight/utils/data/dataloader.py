@@ -201,7 +201,7 @@ class DataLoader(Generic[T_co]):
 
     def __len__(self) -> int:
         if self._dataset_kind == _DatasetKind.Map:
-            return len(self._index_sampler)
+            return len(self._index_sampler)  # type: ignore[arg-type]
         # The iterator warns where the stream then yields more than it promised here.
         length = self._IterableDataset_len_called = len(self.dataset)
         if self.batch_size is None:

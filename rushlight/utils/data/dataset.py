@@ -10,7 +10,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -130,8 +130,8 @@ class StackDataset(Dataset):
     def __getitems__(self, indices: list) -> list:
         columns = []
         for dataset in self._members():
-            batched = getattr(dataset, "__getitems__", None)
-            items = batched(indices) if callable(batched) else [dataset[index] for index in indices]
+            batched: Any = getattr(dataset, "__getitems__", None)
+            items: Any = batched(indices) if callable(batched) else [dataset[index] for index in indices]
             if len(items) != len(indices):
                 raise ValueError(f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(items)}")
             columns.append(items)
@@ -255,8 +255,9 @@ class Subset(Dataset[T_co]):
 
     def __getitems__(self, indices: list[int]) -> list:
         chosen = [self.indices[i] for i in indices]
-        batched = getattr(self.dataset, "__getitems__", None)
-        return batched(chosen) if callable(batched) else [self.dataset[i] for i in chosen]
+        batched: Any = getattr(self.dataset, "__getitems__", None)
+        rows: Any = batched(chosen) if callable(batched) else [self.dataset[i] for i in chosen]
+        return rows
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
+import multiprocessing.context as context
 import os
 from collections.abc import Iterator
-from multiprocessing import context, process, reduction, spawn, util
+from multiprocessing import process, reduction, spawn, util
 
 # A worker that opened the accelerator would take its memory from the training process, and one thread per worker is
 # what torch gives them too.
@@ -58,10 +59,10 @@ if "forkserver" in multiprocessing.get_all_start_methods():
                 reduction.dump(process_obj, data)
             finally:
                 context.set_spawning_popen(None)
-            self.sentinel, pipe = _server.connect_to_new_process(self._fds)
+            self.sentinel, pipe = _server.connect_to_new_process(self._fds)  # type: ignore[attr-defined]
             # The child watches this end: it closes when this process ends.
             watched = os.dup(pipe)
-            self.finalizer = util.Finalize(self, util.close_fds, (watched, self.sentinel))
+            self.finalizer = util.Finalize(self, util.close_fds, (watched, self.sentinel))  # type: ignore[attr-defined]
             with open(pipe, "wb", closefd=True) as file:
                 file.write(data.getbuffer())
             self.pid = forkserver.read_signed(self.sentinel)

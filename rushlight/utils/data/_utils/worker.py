@@ -86,7 +86,7 @@ class WorkerError:
             if kind is None:
                 error: BaseException = RuntimeError(message)
             elif getattr(kind, "message", None):
-                error = kind(message=message)
+                error = kind(message=message)  # type: ignore[call-arg]
             else:
                 error = kind(message)
         except Exception:
@@ -174,10 +174,11 @@ def run(parcel, orders, results, worker_id: int, inherited: tuple) -> None:
     if not inherited:
         _keep_off_accelerators()
     inbox = _Inbox(orders)
-    setup = fetcher = failure = None
+    setup: Setup | None = None
+    fetcher = failure = None
     try:
-        setup = parcel.content
-        fetcher = _prepare(setup, worker_id)
+        opened: Setup = parcel.content
+        setup, fetcher = opened, _prepare(opened, worker_id)
     except Exception as error:
         failure = WorkerError(error, worker_id)
     ended = False
@@ -194,7 +195,7 @@ def run(parcel, orders, results, worker_id: int, inherited: tuple) -> None:
         if inbox.stopped or ended or epoch != inbox.epoch:
             continue
         data: object = failure
-        if fetcher is not None and failure is None:
+        if setup is not None and fetcher is not None and failure is None:
             try:
                 data = fetcher.fetch(index)
             except Exception as error:
