@@ -163,10 +163,10 @@ class Cell(Slots):
             )
         if not state.grad:
             return
-        edge = self._edge()
-        if edge is not None and edge[1] is None:
-            raise RuntimeError(_IN_PLACE_LEAF)
         base = self._base
+        edge = self._edge()
+        if edge is not None and edge[1] is None and base is None:
+            raise RuntimeError(_IN_PLACE_LEAF)
         if base is not None:
             edge = base._edge()
             if edge is not None and edge[1] is None:

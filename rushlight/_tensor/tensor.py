@@ -101,13 +101,13 @@ class Tensor(ToPython):
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.shape != self.shape:
                 raise RuntimeError(
-                    "assigned grad has data of a different size: expected "
-                    f"{list(self.shape)}, received {list(value.shape)}. Assign a gradient of the tensor's own shape."
+                    f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
                 )
             if value.dtype is not self.dtype:
                 raise RuntimeError(
-                    f"assigned grad has data of a different type: expected {self.dtype!r}, received {value.dtype!r}. "
-                    "Convert the gradient with .to(param.dtype) first."
+                    f"attempting to assign a gradient with dtype '{value.dtype!r}' to a tensor with grad_dtype "
+                    f"'{self.dtype!r}'. The gradient must match the tensor's dtype; convert it with .to(param.dtype)."
                 )
             if value.device != self.device:
                 raise RuntimeError("assigned grad has data located on a different device")

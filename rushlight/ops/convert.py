@@ -125,7 +125,7 @@ def to(self, *args, **kwargs):
         >>> torch.tensor([1.7, -1.7]).to(torch.int64)
         tensor([ 1, -1])
     """
-    where, d, _, copy, memory_format = parse_to(args, kwargs)
+    where, d, _, copy, _ = parse_to(args, kwargs)
     return convert(self, where, d, copy)
 
 

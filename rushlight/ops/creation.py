@@ -57,6 +57,8 @@ def shape_of(args, name="size") -> tuple:
 
 
 def _finish(array, device, requires_grad, out=None, name="") -> Any:
+    if requires_grad and array.dtype.kind in "biu":
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     made = Tensor._of(array, device, False)
     if out is not None:
         return write_out(name, made, out)

@@ -289,10 +289,10 @@ def _as_value(value, like: Tensor) -> Tensor:
 
 def setitem(self: Tensor, key, value) -> None:
     """``tensor[key] = value``."""
-    self._check_in_place()
     value = _as_value(value, self)
     view, layout = _parse(self, key)
     out = self if view is None else view
+    out._check_in_place()
     masks = [i for i in layout if isinstance(i, Tensor) and i.dtype in _MASKS and i.dim()]
     others = [i for i in layout if isinstance(i, Tensor) and not any(i is m for m in masks)]
     if len(masks) == 1 and not others and value.dim() == 0 and layout[0] is masks[0] and None not in layout:
@@ -340,7 +340,8 @@ def setitem(self: Tensor, key, value) -> None:
         fits = False
     if not fits:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
+            "shape "
             f"{list(result_shape)}"
         )
     out._assign(_index_put(out, value, list(tensors.values()), tuple(tensors), False))

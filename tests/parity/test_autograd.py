@@ -6,7 +6,8 @@ import pytest
 import rushlight
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.parity
+# torch warns of the reference cycle that create_graph=True makes; the programs make it on purpose.
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore:Using backward:UserWarning")]
 
 
 def leaf(t, *shape, dtype="float64", seed=0):

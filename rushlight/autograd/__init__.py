@@ -5,9 +5,9 @@ May import the tensor cell, the tape and the operators.
 
 from __future__ import annotations
 
-from ._graph import engine
-from ._graph.engine import Values
-from ._graph.modes import (
+from .._graph import engine
+from .._graph.engine import Values
+from .._graph.modes import (
     detect_anomaly,
     enable_grad,
     inference_mode,
@@ -15,9 +15,9 @@ from ._graph.modes import (
     set_detect_anomaly,
     set_grad_enabled,
 )
-from ._graph.node import Node
-from ._tensor.tensor import Tensor
-from .ops import creation
+from .._graph.node import Node
+from .._tensor.tensor import Tensor
+from ..ops import creation
 
 _NO_GRAPH = "element 0 of tensors does not require grad and does not have a grad_fn"
 
@@ -158,8 +158,8 @@ def grad(
         if found is None:
             if not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set "
-                    "allow_unused=True if this is the desired behavior."
+                    f"The differentiated Tensor at index {len(results)} appears to not have been used in the graph. "
+                    "Set allow_unused=True if this is the desired behavior."
                 )
             results.append(creation.zeros_like(tensor) if materialize_grads else None)
         else:
