@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from rushlight.random import rounds
-from rushlight.random.mt19937 import Engine, in_order
+from . import rounds
+from .mt19937 import Engine, in_order
 
 BLOCK = 16  # torch turns 16 uniforms into 16 normals: the first 8 give radii, the last 8 give angles
 _CHUNK = 4096  # blocks per round: long enough that numpy's call overhead is small, short enough for the cache

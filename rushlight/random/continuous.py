@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rushlight.random import box_muller, rounds
-from rushlight.random.box_muller import BLOCK, fused, libm, uniform53
-from rushlight.random.checks import (
+from . import box_muller, rounds
+from .box_muller import BLOCK, fused, libm, uniform53
+from .checks import (
     COMPLEX,
     FLOAT32,
     FLOAT64,
@@ -32,7 +32,7 @@ from rushlight.random.checks import (
     to_dtype,
     to_shape,
 )
-from rushlight.random.mt19937 import Engine, in_order
+from .mt19937 import Engine, in_order
 
 _CHUNK = 1 << 16  # elements per round, so that the in-place arithmetic stays in the cache
 _MASK24 = np.uint64(0x00FFFFFF00FFFFFF)  # the low 24 bits of both words of a pair

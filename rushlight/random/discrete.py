@@ -1,4 +1,4 @@
-"""Owns the discrete distributions: integers, permutations, masks, waiting times, categories, as torch's CPU draws them.
+"""Owns the discrete distributions: integers, permutations, masks, waiting times, categories as torch's CPU draws them.
 
 May import numpy, scipy (for long permutations) and the other files of ``rushlight.random``.
 """
@@ -10,9 +10,9 @@ import warnings
 
 import numpy as np
 
-from rushlight.random import rounds
-from rushlight.random.box_muller import uniform53
-from rushlight.random.checks import (
+from . import rounds
+from .box_muller import uniform53
+from .checks import (
     BFLOAT16,
     BOOL,
     DIGITS,
@@ -33,8 +33,8 @@ from rushlight.random.checks import (
     to_dtype,
     to_shape,
 )
-from rushlight.random.continuous import exponential
-from rushlight.random.mt19937 import Engine, in_order
+from .continuous import exponential
+from .mt19937 import Engine, in_order
 
 _CHUNK = 1 << 16
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1

@@ -3,9 +3,9 @@
 May import the other files of ``rushlight.random``.
 """
 
-from rushlight.random.continuous import cauchy, exponential, log_normal, normal, normal_arrays, uniform
-from rushlight.random.discrete import bernoulli, geometric, multinomial, randint, random, randperm
-from rushlight.random.rejection import binomial, dirichlet, poisson, standard_gamma
+from .continuous import cauchy, exponential, log_normal, normal, normal_arrays, uniform
+from .discrete import bernoulli, geometric, multinomial, randint, random, randperm
+from .rejection import binomial, dirichlet, poisson, standard_gamma
 
 __all__ = [
     "bernoulli",

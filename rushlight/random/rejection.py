@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rushlight.random.box_muller import uniform53
-from rushlight.random.checks import FLOAT32, FLOAT64, FLOATS, SMALLEST, require_kernel, rounded, scalar_name
-from rushlight.random.mt19937 import Engine
+from .box_muller import uniform53
+from .checks import FLOAT32, FLOAT64, FLOATS, SMALLEST, require_kernel, rounded, scalar_name
+from .mt19937 import Engine
 
 _READ_AHEAD = 4096
 _SINGLE_OR_DOUBLE = (FLOAT32, FLOAT64)
