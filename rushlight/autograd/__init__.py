@@ -1,4 +1,4 @@
-"""Owns ``torch.autograd``: ``backward``, ``grad`` and the modes' public names; ``Function`` is in ``_function``.
+"""Owns ``torch.autograd``: ``backward``, ``grad`` and the public names of the files beside it and of the modes.
 
 May import the tensor cell, the tape and the operators.
 """
@@ -169,7 +169,13 @@ def grad(
 
 Values.backward = staticmethod(backward)
 
+# Last, because these are made of the two above.
+from . import function, graph  # noqa: E402
+from .function import Function  # noqa: E402
+from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
+from .variable import Variable  # noqa: E402
+
 __all__ = [
-    "backward", "detect_anomaly", "enable_grad", "grad", "inference_mode", "no_grad", "set_detect_anomaly",
-    "set_grad_enabled",
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "grad", "gradcheck",
+    "gradgradcheck", "graph", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
