@@ -248,7 +248,7 @@ def randperm(engine: Engine, n: int, dtype=np.int64) -> np.ndarray:
 
     Example:
         >>> randperm(Engine(0), 4)
-        array([2, 0, 1, 3])
+        array([0, 1, 3, 2])
     """
     dtype = to_dtype(dtype)
     n = int(n)
@@ -307,11 +307,13 @@ def bernoulli(engine: Engine, p, shape=None, dtype=None) -> np.ndarray:
 
     Example:
         >>> print(bernoulli(Engine(0), 0.5, 4))
-        [1. 1. 1. 1.]
+        [0. 0. 1. 0.]
     """
     if isinstance(p, np.ndarray):
-        return _bernoulli_array(engine, p, p.shape if shape is None else to_shape(shape), to_dtype(dtype or p.dtype))
-    p, shape, dtype = float(p), to_shape(() if shape is None else shape), to_dtype(dtype or np.float32)
+        shape = p.shape if shape is None else to_shape(shape)
+        return _bernoulli_array(engine, p, shape, p.dtype if dtype is None else to_dtype(dtype))
+    p, shape = float(p), to_shape(() if shape is None else shape)
+    dtype = to_dtype(np.float32 if dtype is None else dtype)
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={number(p)}")
     out = np.empty(shape, dtype)
