@@ -1,8 +1,8 @@
 """Owns the ``rushlight.utils`` namespace; re-exports only.
 
-May import rushlight.utils.data.
+May import the files of this folder.
 """
 
-from . import data
+from . import data, hooks
 
-__all__ = ["data"]
+__all__ = ["data", "hooks"]
