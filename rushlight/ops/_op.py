@@ -141,6 +141,10 @@ Values.execute = staticmethod(execute)
 Values.node = staticmethod(record)
 
 
+# What stands in a program's key for an optional argument that was left out: which one it was matters.
+_ABSENT = tuple(("absent", i) for i in range(64))
+
+
 def hashable(value):
     """A static argument in a form that can be a key: lists and sizes become tuples."""
     if type(value) in (int, float, bool, str, type(None)):
@@ -230,7 +234,7 @@ class Op:
     def prepare(self, bound):
         """The program for these arguments, and its dynamic inputs."""
         inputs, key = [], []
-        for kind, value in zip(self.kinds, bound):
+        for kind, absent, value in zip(self.kinds, _ABSENT, bound):
             if kind == STATIC:
                 key.append(value if type(value) in (int, bool, float, str) else hashable(value))
             elif isinstance(value, Tensor):
@@ -240,7 +244,7 @@ class Op:
                 inputs.extend(value)
                 key.append(len(value))
             elif value is None and kind != TENSOR:
-                key.append(None)
+                key.append(absent)
             else:
                 inputs.append(self._number(value, len(key) + len(inputs), kind))
         key = tuple(key)

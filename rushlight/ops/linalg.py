@@ -14,6 +14,7 @@ from ._op import Array, Number, attach, op, scalar_name
 from ._promotion import cast
 from .creation import tensor
 from .shape import wrap_dim
+from .unary import absolute_of
 
 # -- products -------------------------------------------------------------------------------------------------------
 
@@ -441,7 +442,7 @@ def vector_norm_of(x, ord, dims, keepdim):
         square = jnp.square(wide.real) + jnp.square(wide.imag) if jnp.iscomplexobj(wide) else jnp.square(wide)
         out = _root(jnp.sum(square, dims, keepdims=keepdim), jnp.sqrt)
     else:
-        size = jnp.abs(wide)
+        size = absolute_of(wide)
         if ord == 1:
             out = jnp.sum(size, dims, keepdims=keepdim)
         elif ord in (float("inf"), float("-inf")):

@@ -214,7 +214,8 @@ def _pow(input: Array, exponent: Array):
         return input | ~exponent
     if jnp.issubdtype(input.dtype, jnp.integer):
         return _integer_power(input, exponent)
-    return jnp.power(input, exponent)
+    # 0 ** 0 is one whatever the base does: its gradient is zero, not 0 * inf.
+    return jnp.power(jnp.where((input == 0) & (exponent == 0), 1, input), exponent)
 
 
 def _integer_power(base, exponent):
@@ -299,6 +300,8 @@ def _clamp(input: Array, min: Array | None = None, max: Array | None = None):
         if not is_number(bound) and jnp.issubdtype(bound.dtype, jnp.floating):
             outside = outside | jnp.isnan(bound)
         out = jnp.where(outside, bound, out)
+    if target.category == 2:
+        out = jnp.where(jnp.isnan(out), jax.lax.stop_gradient(out), out)
     return out
 
 

@@ -21,7 +21,6 @@ from .shape import wrap_dim
 _sort_result = named("sort", "values", "indices")
 _topk_result = named("topk", "values", "indices")
 _kth_result = named("kthvalue", "values", "indices")
-_median_result = named("median", "values", "indices")
 _mode_result = named("mode", "values", "indices")
 
 
@@ -137,12 +136,14 @@ def _median(input: Array, dim, keepdim, skip):
 
 
 def _median_function(name, skip):
+    result = named(name, "values", "indices")
+
     def function(input, dim=None, keepdim=False, *, out=None):
         if dim is None:
             return _median(input, None, False, skip, out=out)
         dim = wrap_dim(dim, input.dim())
         need_elements(name, input.shape, (dim,))
-        return _median_result(_median(input, dim, keepdim, skip, out=out))
+        return result(_median(input, dim, keepdim, skip, out=out))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = "The lower middle element of everything, or of each line of a dimension with where it is."

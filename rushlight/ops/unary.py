@@ -61,7 +61,10 @@ def _sign(x):
     return x if x.dtype == bool else jnp.sign(x)
 
 
-def _abs(x):
+def absolute_of(x):
+    """The absolute value of a traced array; its gradient at zero is zero, where JAX's own is one."""
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return x * jax.lax.stop_gradient(jnp.sign(x))
     return x if x.dtype == bool else jnp.abs(x)
 
 
@@ -85,7 +88,7 @@ def _sgn(x):
     return jnp.where(x == 0, 0, x / size)
 
 
-abs = _unary("abs", _abs, None)
+abs = _unary("abs", absolute_of, None)
 neg = _unary("neg", _negative, None, doc="``-input``.")
 sign = _unary("sign", _sign, None, refuse=(3,), doc="-1, 0 or 1 by the sign of every element.")
 sgn = _unary("sgn", _sgn, None, doc="The sign; for complex numbers the point on the unit circle.")
