@@ -34,6 +34,7 @@ from .ops.indexing import *
 from .ops.join import *
 from .ops.legacy import *
 from .ops.linalg import *
+from .ops.nn import *
 from .ops.operators import *
 from .ops.pointwise import *
 
