@@ -55,7 +55,7 @@ def _narrow(wide: np.ndarray, out: np.ndarray) -> None:
     np.copyto(out, wide, casting="same_kind")
 
 
-def _fma(y: np.ndarray, factor: np.ndarray, add, t: np.ndarray) -> None:
+def _fma(y: np.ndarray, factor, add, t: np.ndarray) -> None:
     """``y = fma(y, factor, add)`` in float32; the product of two float32 values is exact in float64."""
     np.copyto(t, y)
     t *= factor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ _CHUNK = 1 << 16  # elements per round, so that the in-place arithmetic stays in
 _MASK24 = np.uint64(0x00FFFFFF00FFFFFF)  # the low 24 bits of both words of a pair
 
 
-def uniform(engine: Engine, shape, low: float = 0.0, high: float = 1.0, dtype=np.float32) -> np.ndarray:
+def uniform(engine: Engine, shape, low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> np.ndarray:
     """Uniform samples in ``[low, high)``, as ``torch.rand`` and ``Tensor.uniform_`` give them.
 
     Args:
@@ -118,7 +119,9 @@ def _scale24(pairs: np.ndarray, out: np.ndarray, low: float, high: float) -> Non
     np.copyto(out, wide, casting="same_kind")
 
 
-def normal(engine: Engine, shape, mean: float = 0.0, std: float = 1.0, dtype=np.float32, contiguous: bool = True):
+def normal(
+    engine: Engine, shape, mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32, contiguous: bool = True
+):
     """Normal samples, as ``torch.randn`` and ``Tensor.normal_`` give them.
 
     Args:
@@ -230,7 +233,7 @@ def _add(samples: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return rounded(_wide(samples) + _wide(mean), samples.dtype)
 
 
-def log_normal(engine: Engine, shape, mean: float = 1.0, std: float = 2.0, dtype=np.float32) -> np.ndarray:
+def log_normal(engine: Engine, shape, mean: float = 1.0, std: float = 2.0, dtype: Any = np.float32) -> np.ndarray:
     """Samples whose logarithm is normal, as ``Tensor.log_normal_`` gives them.
 
     Args:
@@ -267,7 +270,7 @@ def _exp(value: float) -> float:
         return math.inf
 
 
-def exponential(engine: Engine, shape, lambd: float = 1.0, dtype=np.float32) -> np.ndarray:
+def exponential(engine: Engine, shape, lambd: float = 1.0, dtype: Any = np.float32) -> np.ndarray:
     """Exponential samples with rate ``lambd``, as ``Tensor.exponential_`` gives them.
 
     Args:
@@ -295,7 +298,7 @@ def exponential(engine: Engine, shape, lambd: float = 1.0, dtype=np.float32) -> 
     return _map_uniform(engine, shape, dtype, lambda u: scale * log1p(-u))
 
 
-def cauchy(engine: Engine, shape, median: float = 0.0, sigma: float = 1.0, dtype=np.float32) -> np.ndarray:
+def cauchy(engine: Engine, shape, median: float = 0.0, sigma: float = 1.0, dtype: Any = np.float32) -> np.ndarray:
     """Cauchy samples, as ``Tensor.cauchy_`` gives them.
 
     Args:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ _LONG_PERMUTATION = (2**32 - 1) // 20  # from this length on torch's randperm ch
 _LAPACK_FROM = 1024
 
 
-def randint(engine: Engine, low: int, high: int, shape, dtype=np.int64) -> np.ndarray:
+def randint(engine: Engine, low: int, high: int, shape, dtype: Any = np.int64) -> np.ndarray:
     """Integers in ``[low, high)``, as ``torch.randint`` gives them.
 
     Args:
@@ -67,7 +68,7 @@ def randint(engine: Engine, low: int, high: int, shape, dtype=np.int64) -> np.nd
     return random(engine, shape, dtype, low, high)
 
 
-def random(engine: Engine, shape, dtype=np.int64, low: int | None = None, high: int | None = None) -> np.ndarray:
+def random(engine: Engine, shape, dtype: Any = np.int64, low: int | None = None, high: int | None = None) -> np.ndarray:
     """Integers, as ``Tensor.random_`` gives them.
 
     Args:
@@ -231,7 +232,7 @@ _PERMUTED = {"Half": "2049", "Float": "2^24+1", "Double": "2^53+1"}
 _C_TYPES = {"Byte": "uint8_t", "Char": "int8_t", "Short": "int16_t", "Int": "int", "Long": "int64_t"}
 
 
-def randperm(engine: Engine, n: int, dtype=np.int64) -> np.ndarray:
+def randperm(engine: Engine, n: int, dtype: Any = np.int64) -> np.ndarray:
     """A permutation of ``0 .. n - 1``, as ``torch.randperm`` gives it.
 
     Args:
@@ -274,20 +275,20 @@ def _swap_in_turn(n: int, partners: np.ndarray) -> np.ndarray:
     """Swap element ``i`` of ``0 .. n - 1`` with element ``partners[i]``, for each ``i`` in turn."""
     if n >= _LAPACK_FROM:
         # LAPACK's row interchange is this very loop; float64 counts exactly far beyond any array.
-        from scipy.linalg.lapack import dlaswp
+        from scipy.linalg.lapack import dlaswp  # pyright: ignore[reportAttributeAccessIssue]
 
         column = np.arange(n, dtype=np.float64).reshape(n, 1)
         return dlaswp(column, partners.astype(np.int32), overwrite_a=True)[:, 0].astype(np.int64)
     values = list(range(n))
     for i, j in enumerate(partners.tolist()):
         values[i], values[j] = values[j], values[i]
-    return np.array(values, dtype=np.int64)
+    return np.array(values, np.int64)
 
 
 _BERNOULLI = (*NUMERIC, BOOL)
 
 
-def bernoulli(engine: Engine, p, shape=None, dtype=None) -> np.ndarray:
+def bernoulli(engine: Engine, p, shape=None, dtype: Any = None) -> np.ndarray:
     """Zeros and ones, a one with probability ``p``, as ``torch.bernoulli`` and ``Tensor.bernoulli_`` give them.
 
     A dropout mask with drop rate ``q`` is ``bernoulli(engine, 1.0 - q, shape, dtype)``.
@@ -371,7 +372,7 @@ def _expand_error(own: tuple, target: tuple) -> str:
     )
 
 
-def geometric(engine: Engine, shape, p: float, dtype=np.float32) -> np.ndarray:
+def geometric(engine: Engine, shape, p: float, dtype: Any = np.float32) -> np.ndarray:
     """The trial of the first success, as ``Tensor.geometric_`` gives it.
 
     Args:
