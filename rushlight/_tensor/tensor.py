@@ -266,6 +266,7 @@ def from_host(host: np.ndarray, where=None, requires_grad=False, cls=Tensor):
 
 
 def _rebuild(kind, host, dtype_name, where, requires_grad, extra):
-    out = from_host(host.astype(dtypes.ALL[dtype_name].np, copy=False), where, requires_grad, kind)
+    where = devices.resolve(where)
+    out = kind._of(to_device(host.astype(dtypes.ALL[dtype_name].np, copy=False), where), where, requires_grad)
     out.__dict__.update(extra)
     return out

@@ -298,11 +298,15 @@ def _infer(data, seen=None):
     """The dtype of nested Python data: the widest category found."""
     if isinstance(data, Tensor):
         return data.dtype
-    if isinstance(data, (bool, int, float, complex)):
-        return of_number(data)
     if isinstance(data, (np.ndarray, np.generic)):
         return dtypes.from_numpy(data.dtype)
-    if isinstance(data, (list, tuple, range)) or hasattr(data, "__getitem__"):
+    if isinstance(data, (bool, int, float, complex)):
+        return of_number(data)
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(data, (list, tuple, range)) or (hasattr(data, "__getitem__") and not isinstance(data, dict)):
+        if len(data) and isinstance(data[0], str):
+            raise ValueError("too many dimensions 'str'")
         found = None
         for item in data:
             d = _infer(item)
@@ -345,7 +349,9 @@ def host_data(data, dtype=None):
     if host.dtype == object:
         try:
             host = np.asarray(_nested(data), dtype=d.np)
-        except (TypeError, ValueError, OverflowError) as error:
+        except OverflowError:
+            raise ValueError("Overflow when unpacking long long") from None
+        except (TypeError, ValueError) as error:
             raise TypeError(f"tensor(): expected numbers, received {type_name(data)} with {error}") from None
     if d.category == 1 and host.dtype.kind in "iu" and dtype is not None and host.size:
         info = np.iinfo(d.np)
