@@ -64,7 +64,7 @@ class SGD(FusedOptimizer):
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
     def _new_slot(self, name, p, group):
-        if not isinstance(p._array(), jax.core.Tracer):
+        if not isinstance(p.grad._array(), jax.core.Tracer):
             return None
         # A trace cannot tell the first step from the others; from a zero buffer the first step gives the gradient.
         if group["dampening"] != 0:

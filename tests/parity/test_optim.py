@@ -339,3 +339,64 @@ def test_duplicate_parameters_are_stepped_twice():
         ours.step()
     pair.agree()
     same_state(theirs.state_dict(), ours.state_dict())
+
+
+LBFGS_OPTIONS = [
+    {"lr": 0.1, "max_iter": 4},
+    {"max_iter": 5, "line_search_fn": "strong_wolfe"},
+    {"lr": 0.5, "max_iter": 6, "history_size": 2},
+    {"lr": 0.5, "max_iter": 20, "max_eval": 3, "line_search_fn": "strong_wolfe"},
+]
+
+
+def bowl(lib, made, x, y, calls):
+    """A closure over a function with a narrow valley and a quartic."""
+    weight = lib.tensor(np.diag([1.0, 3.0, 10.0, 0.5]).astype(np.float32) + 0.1)
+
+    def closure():
+        calls.append(1)
+        made.zero_grad()
+        square = x * x
+        loss = (square * square).sum() * 0.1 + ((weight * x).sum(1) * x).sum() + (y * y * y * y).sum() + (y - 1).sum()
+        loss.backward()
+        return loss
+
+    return closure
+
+
+@pytest.mark.parametrize("options", LBFGS_OPTIONS, ids=str)
+def test_lbfgs(options):
+    results = []
+    for lib, kind in ((torch, torch.optim), (rushlight, optim)):
+        x = lib.tensor(np.array([1.0, -2.0, 0.5, 3.0], np.float32), requires_grad=True)
+        y = lib.tensor(np.array([2.0, -1.0], np.float32), requires_grad=True)
+        made, calls = kind.LBFGS([x, y], **options), []
+        losses = [made.step(bowl(lib, made, x, y, calls)).item() for _ in range(2)]
+        state = made.state_dict()["state"][0]
+        lengths = {k: len(v) for k, v in state.items() if isinstance(v, list)}
+        results.append(
+            (losses, x.detach().numpy(), y.detach().numpy(), len(calls), set(state), lengths, state["n_iter"])
+        )
+    (losses, x, y, *rest), (our_losses, our_x, our_y, *our_rest) = results
+    assert our_rest == rest
+    np.testing.assert_allclose(our_losses, losses, 1e-4, 1e-5)
+    np.testing.assert_allclose(our_x, x, 1e-3, 1e-4)
+    np.testing.assert_allclose(our_y, y, 1e-3, 1e-4)
+
+
+def test_lbfgs_goes_on_from_torchs_state():
+    made_by_torch, made_here = [], []
+    for lib, kind, made in ((torch, torch.optim, made_by_torch), (rushlight, optim, made_here)):
+        x = lib.tensor(np.array([1.0, -2.0, 0.5, 3.0], np.float32), requires_grad=True)
+        y = lib.tensor(np.array([2.0, -1.0], np.float32), requires_grad=True)
+        made += [x, y, kind.LBFGS([x, y], lr=0.1, max_iter=4)]
+    x, y, theirs = made_by_torch
+    theirs.step(bowl(torch, theirs, x, y, []))
+    our_x, our_y, ours = made_here
+    ours.load_state_dict(theirs.state_dict())
+    our_x._write(rushlight.tensor(x.detach().numpy())._array())
+    our_y._write(rushlight.tensor(y.detach().numpy())._array())
+    for _ in range(2):
+        theirs.step(bowl(torch, theirs, x, y, []))
+        ours.step(bowl(rushlight, ours, our_x, our_y, []))
+    np.testing.assert_allclose(our_x.detach().numpy(), x.detach().numpy(), 1e-4, 1e-5)
