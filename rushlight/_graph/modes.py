@@ -78,7 +78,7 @@ class no_grad(_Mode):
 
     _value = False
 
-    def __new__(cls, function=None):
+    def __new__(cls, function=None) -> Any:
         self = super().__new__(cls)
         return self if function is None else self(function)
 
@@ -129,7 +129,7 @@ class inference_mode(_Mode):
         mode: switch on (True) or off.
     """
 
-    def __new__(cls, mode=True):
+    def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
         if callable(mode):
             self._mode = True

@@ -3,6 +3,9 @@
 May import the tape, dtypes, device and this folder; operators attach themselves, so none is imported here.
 """
 
+# The generated tensor.pyi describes this class with its operators attached; to a type checker these are two classes.
+# pyright: reportReturnType=false, reportAttributeAccessIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import jax

@@ -480,6 +480,7 @@ def attach(name: str, function) -> None:
 
         method.__name__ = method.__qualname__ = name
         method.__doc__ = function.__doc__
+        method.__wrapped__ = function.fn
         setattr(Tensor, name, method)
     else:
         setattr(Tensor, name, function)
