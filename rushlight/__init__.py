@@ -3,7 +3,6 @@
 PyTorch's module system and training loop, without PyTorch, on XLA.
 """
 
-# ruff: noqa: E402, F403, I001 -- settings come before jax starts; star imports are the namespace itself.
 from . import config as _config
 
 _config.apply()

@@ -88,7 +88,7 @@ def stub() -> str:
     lines = ["class Tensor(ToPython):", "    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor: ..."]
     lines += ["    __array_priority__: int"]
     for name in sorted(members):
-        if name in SKIP or name.startswith("_") and not name.startswith("__"):
+        if name in SKIP or (name.startswith("_") and not name.startswith("__")):
             continue
         value = members[name]
         if isinstance(value, property):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .. import dtypes
+from .._graph.modes import state
 from ._op import Array, Number, op
 from .nn_common import need_float, widen
 
@@ -130,10 +131,16 @@ def batch_norm_with(input, weight, bias, running_mean, running_var, training, mo
         RuntimeError: statistics or weights do not fit the channels, or are missing outside training.
         ValueError: one value per channel while training.
     """
-    if not training:
-        for name, value in (("running_mean", running_mean), ("running_var", running_var)):
-            if value is None:
+    for name, value in (("running_mean", running_mean), ("running_var", running_var)):
+        if value is None:
+            if not training:
                 raise RuntimeError(f"{name} must be defined in evaluation mode")
+        elif value._requires_grad and state.grad:
+            raise RuntimeError(
+                f"The function 'native_batch_norm' is not differentiable with respect to argument '{name}'. This input "
+                "cannot have requires_grad True."
+            )
+    if not training:
         return _batch_norm_eval(input, weight, bias, running_mean, running_var, eps)
     result = _batch_norm_train(input, weight, bias, running_mean, running_var, momentum, eps)
     if type(result) is not tuple:

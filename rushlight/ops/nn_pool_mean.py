@@ -15,7 +15,16 @@ from jax import lax
 
 from ._op import Array, op
 from .nn_common import widen
-from .nn_pool import adaptive_bounds, adaptive_size, check_dims, check_output, pooled_size, taps, window_options
+from .nn_pool import (
+    _max_pool,
+    adaptive_bounds,
+    adaptive_size,
+    check_dims,
+    check_output,
+    pooled_size,
+    taps,
+    window_options,
+)
 
 
 def _counts(n, k, s, p, outs, include_pad):
@@ -158,6 +167,9 @@ def _adaptive(nd):
 
 def _power(nd):
     def pool(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+        if math.isinf(norm_type):
+            sign = 1 if norm_type > 0 else -1
+            return sign * _max_pool(sign * input.abs(), kernel_size, stride, 0, 1, bool(ceil_mode), nd, False)
         return _lp_pool(input, norm_type, kernel_size, stride, bool(ceil_mode), nd)
 
     pool.__name__ = pool.__qualname__ = f"lp_pool{nd}d"

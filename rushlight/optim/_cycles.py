@@ -257,7 +257,7 @@ class OneCycleLR(_WithMomentum):
         else:
             raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
         top = float(pct_start * self.total_steps) - 1
-        ends = [(top, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
+        ends: list[tuple] = [(top, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
         if three_phase:
             back = float(2 * pct_start * self.total_steps) - 2
             ends.append((back, "max_lr", "initial_lr", "base_momentum", "max_momentum"))
@@ -265,7 +265,7 @@ class OneCycleLR(_WithMomentum):
         else:
             ends.append((self.total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"))
         keys = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
-        self._schedule_phases = [dict(zip(keys, phase)) for phase in ends]
+        self._schedule_phases: list[dict] = [dict(zip(keys, phase)) for phase in ends]
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
@@ -292,7 +292,7 @@ class OneCycleLR(_WithMomentum):
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
-        begin = 0.0
+        begin, end, phase = 0.0, 0.0, self._schedule_phases[-1]
         for phase in self._schedule_phases:
             end = phase["end_step"]
             if step <= end or phase is self._schedule_phases[-1]:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import _device as devices
 from .._graph.modes import enable_grad
@@ -214,7 +215,7 @@ class FusedOptimizer(Optimizer):
 
     def _merge(self, index, ages, age_of):
         """Find parameters of equal age whose scalars are separate arrays, as after loading, and let them share."""
-        if self._cells.get(index) == age_of or any(isinstance(a, jax.core.Tracer) for age in ages for a in age):
+        if self._cells.get(index) == age_of or any(isinstance(a, Tracer) for age in ages for a in age):
             return ages, age_of
         kept, values, new = [], {}, []
         for age in ages:
@@ -355,13 +356,13 @@ def upload(host, where):
         return _upload(host)
 
 
-def zeros_beside(p, value=0.0) -> Tensor:
+def zeros_beside(p, value: complex = 0.0) -> Tensor:
     """A tensor like ``p``, placed like ``p``, filled with a number; a real array also while ``p`` is being traced."""
     array = p._array()
     if isinstance(array, jax.ShapeDtypeStruct):
         return Tensor._of(array, p.device)
     host = np.full(array.shape, value, array.dtype)
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         with jax.ensure_compile_time_eval():
             return Tensor._of(jax.device_put(host, devices.jax_device(p.device)), p.device)
     return Tensor._of(jax.device_put(host, array.sharding), p.device)

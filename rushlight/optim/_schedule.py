@@ -202,15 +202,17 @@ def _count_steps_of(optimizer: Optimizer) -> None:
     @functools.wraps(function)
     def step(*args, **kwargs):
         owner = reference()
-        owner._opt_called = True
+        owner._opt_called = True  # pyright: ignore[reportOptionalMemberAccess]
         return function(owner, *args, **kwargs)
 
-    step._wrapped_by_lr_sched = True
+    step._wrapped_by_lr_sched = True  # pyright: ignore[reportAttributeAccessIssue]
     optimizer.step = step
 
 
 class NestedSchedules(LRScheduler):
     """What schedules made of schedules share: how they are checked and saved."""
+
+    _schedulers: list
 
     def _check_parts(self, schedulers, optimizer, plateau) -> None:
         name = type(self).__name__

@@ -5,8 +5,11 @@ May import this folder's base class and line search, the tensor cell and jax.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._errors import not_supported
 from .._graph.modes import enable_grad
@@ -112,7 +115,7 @@ class LBFGS(Optimizer):
         Raises:
             NotImplementedError: called inside a compiled function; the number of iterations depends on values.
         """
-        if any(isinstance(p._array(), jax.core.Tracer) for p in self._params):
+        if any(isinstance(p._array(), Tracer) for p in self._params):
             raise not_supported("LBFGS.step() inside a compiled function", "Compile the closure and call step outside.")
         closure = enable_grad()(closure)
         group = self.param_groups[0]
@@ -218,7 +221,8 @@ class _History:
         """Minus the inverse Hessian times the gradient, by the two loops."""
         q = -grad
         pairs = list(zip(self.dirs, self.steps, self.ro))
-        weights = self.weights = [None] * len(pairs)
+        weights: list[Any] = [None] * len(pairs)
+        self.weights = weights
         for i in range(len(pairs) - 1, -1, -1):
             y, s, ro = pairs[i]
             weights[i] = _dot(s, q) * ro

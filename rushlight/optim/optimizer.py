@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import dtypes
 from .._graph.modes import state as modes
@@ -29,10 +30,6 @@ _EMPTY = (
     "Python list, put them in nn.ModuleList (and bare Parameters in nn.ParameterList), so that the module registers "
     "them."
 )
-_HOOK_TABLES = (
-    "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
-    "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks",
-)  # fmt: skip
 _global_optimizer_pre_hooks: OrderedDict = OrderedDict()
 _global_optimizer_post_hooks: OrderedDict = OrderedDict()
 
@@ -106,7 +103,7 @@ def _hooked(step):
             hook(self, args, kwargs)
         return out
 
-    wrapper.hooked = True
+    wrapper.hooked = True  # pyright: ignore[reportAttributeAccessIssue]
     return wrapper
 
 
@@ -141,9 +138,18 @@ class Optimizer:
         0.5
     """
 
+    _opt_called = False  # a schedule notes here that step() was called
+    # The tables of hooks, made by this list of them.
+    _optimizer_step_pre_hooks: OrderedDict
+    _optimizer_step_post_hooks: OrderedDict
+    _optimizer_state_dict_pre_hooks: OrderedDict
+    _optimizer_state_dict_post_hooks: OrderedDict
+    _optimizer_load_state_dict_pre_hooks: OrderedDict
+    _optimizer_load_state_dict_post_hooks: OrderedDict
+
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        for table in _HOOK_TABLES:
+        for table in Optimizer.__annotations__:
             setattr(self, table, OrderedDict())
         self._patch_step_function()
         if isinstance(params, Tensor):
@@ -153,7 +159,7 @@ class Optimizer:
             )
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        groups = list(params)
+        groups: list[Any] = list(params)
         if not groups:
             raise ValueError(_EMPTY)
         if not isinstance(groups[0], dict):
@@ -168,7 +174,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for table in _HOOK_TABLES:
+        for table in Optimizer.__annotations__:
             self.__dict__.setdefault(table, OrderedDict())
         self._patch_step_function()
         self.defaults.setdefault("differentiable", False)
@@ -421,7 +427,7 @@ def check_lr(lr, message="Invalid learning rate: {}") -> None:
     if isinstance(lr, Tensor):
         if lr.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
-        if isinstance(lr._array(), (jax.core.Tracer, jax.ShapeDtypeStruct)):
+        if isinstance(lr._array(), (Tracer, jax.ShapeDtypeStruct)):
             return
     check_at_least(message, lr, 0.0)
 

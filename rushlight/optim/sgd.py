@@ -6,6 +6,7 @@ May import this folder's bases and jax.
 from __future__ import annotations
 
 import jax
+from jax.core import Tracer
 
 from .._errors import not_supported
 from ._fused import FusedOptimizer, zeros_beside
@@ -64,7 +65,7 @@ class SGD(FusedOptimizer):
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
     def _new_slot(self, name, p, group):
-        if not isinstance(p.grad._array(), jax.core.Tracer):
+        if not isinstance(p.grad._array(), Tracer):
             return None
         # A trace cannot tell the first step from the others; from a zero buffer the first step gives the gradient.
         if group["dampening"] != 0:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 def indent(text: str, skip_blank: bool = True) -> str:
     """Indent all lines but the first by two spaces; blank lines are emptied, or indented too."""
+    if "\n" not in text:
+        return text
     first, *rest = text.split("\n")
     return "\n".join([first, *("  " + line if line.strip() or not skip_blank else "" for line in rest)])
 
 
 def module_repr(name: str, extra: str, children: list[tuple[str, str]]) -> str:
     """``name(extra)`` on one line where there are no children, else one line or block for each."""
-    lines = extra.split("\n") if extra else []
-    if not children and len(lines) <= 1:
+    if not children and "\n" not in extra:
         return f"{name}({extra})"
+    lines = extra.split("\n") if extra else []
     lines += [f"({key}): {indent(text)}" for key, text in children]
     return name + "(\n  " + "\n  ".join(lines) + "\n)"
 

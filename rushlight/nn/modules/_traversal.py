@@ -73,7 +73,8 @@ class Traversal:
 
     def _modules_of(self) -> list:
         """The children, each once."""
-        return list(dict.fromkeys([m for m in self._modules.values() if m is not None]))
+        modules = self._modules
+        return list(dict.fromkeys([m for m in modules.values() if m is not None])) if modules else []
 
     def named_modules(
         self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -243,7 +244,8 @@ class Traversal:
     def requires_grad_(self, requires_grad: bool = True):
         """Switch gradients on or off for all parameters."""
         for parameter in self.parameters():
-            parameter.requires_grad_(requires_grad)
+            if parameter._requires_grad is not requires_grad:
+                parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -232,6 +232,8 @@ class Module(Traversal, Calls, StateDict, Moves):
             self._vacate(name, "_modules")
             state["_modules"][name] = _announce("module", self, name, value) if EVERYWHERE else value
         elif parameters is None:
+            if isinstance(value, Tensor) and isinstance(value, Buffer):
+                raise AttributeError("cannot assign buffer before Module.__init__() call")
             super().__setattr__(name, value)
         elif name in parameters:
             if value is not None:
