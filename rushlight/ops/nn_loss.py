@@ -23,6 +23,17 @@ def reduce_loss(losses, reduction):
     return losses.sum() if reduction == "sum" else losses
 
 
+def legacy_reduction(size_average, reduce, stacklevel=3):
+    """The reduction that the two older options mean; warns."""
+    average = True if size_average is None else size_average
+    reduction = ("mean" if average else "sum") if reduce is None or reduce else "none"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+        stacklevel=stacklevel,
+    )
+    return reduction
+
+
 def reduction_of(size_average, reduce, reduction):
     """The reduction, also from the two older options.
 
@@ -30,13 +41,7 @@ def reduction_of(size_average, reduce, reduction):
         ValueError: torch has no such reduction.
     """
     if size_average is not None or reduce is not None:
-        average = True if size_average is None else size_average
-        each = reduce is not None and not reduce
-        reduction = "none" if each else "mean" if average else "sum"
-        warnings.warn(
-            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-            stacklevel=3,
-        )
+        reduction = legacy_reduction(size_average, reduce, 4)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return reduction

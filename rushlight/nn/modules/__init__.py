@@ -3,5 +3,12 @@
 May import the files of this folder.
 """
 
+from .activation import *
 from .container import *
+from .distance import *
+from .dropout import *
+from .flatten import *
+from .loss import *
 from .module import *
+from .pooling import *
+from .sparse import *
