@@ -11,6 +11,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .. import dtypes
@@ -82,9 +83,10 @@ def _blend(old, new, momentum):
 
 @op(name="native_batch_norm", method=False)
 def _batch_norm_train(
-    input: Array, weight: Array | None, bias: Array | None, mean: Array | None, var: Array | None, momentum: Number, eps
-):
-    """The normalised input and, where there are running statistics, what they become."""
+    input: Array, weight: Array | None, bias: Array | None, mean: Array | None, var: Array | None,
+    count: Array | None, momentum: Number | None, eps,
+):  # fmt: skip
+    """The normalised input and, where there are running statistics and a count of batches, what they become."""
     _check_channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
     need_float(input, "batch_norm")
     if input.shape[0] * math.prod(input.shape[2:]) == 1:
@@ -98,15 +100,19 @@ def _batch_norm_train(
     gain = ones if weight is None else _channels(weight, input.ndim).astype(x.dtype)
     shift = ones * 0 if bias is None else _channels(bias, input.ndim).astype(x.dtype)
     out = _batch_standardise(x, gain, shift, axes, eps).astype(input.dtype)
-    if mean is None and var is None:
+    if mean is None and var is None and count is None:
         return out
-    now, _, spread = _moments(lax.stop_gradient(x), axes)
-    count = input.size // input.shape[1]
     results = [out]
+    if momentum is None:  # the average over all batches
+        momentum = 0.0 if count is None else 1.0 / (count + 1)
+    now, _, spread = _moments(lax.stop_gradient(x), axes)
+    values = input.size // input.shape[1]
     if mean is not None:
         results.append(_blend(mean, now.reshape(-1), momentum))
     if var is not None:
-        results.append(_blend(var, (spread * (count / (count - 1))).reshape(-1), momentum))
+        results.append(_blend(var, (spread * (values / (values - 1))).reshape(-1), momentum))
+    if count is not None:
+        results.append(count + 1)
     return tuple(results)
 
 
@@ -124,8 +130,12 @@ def _batch_norm_eval(input: Array, weight: Array | None, bias: Array | None, mea
     return (widen(input) * gain + shift).astype(input.dtype)
 
 
-def batch_norm_with(input, weight, bias, running_mean, running_var, training, momentum, eps):
+def batch_norm_with(input, weight, bias, running_mean, running_var, training, momentum, eps, count=None):
     """Batch normalisation; while training, the running statistics are updated in place and nothing of that is recorded.
+
+    Args:
+        momentum: the share of the batch in the running statistics; None averages over the batches counted.
+        count: the batches so far; one more is added while training.
 
     Raises:
         RuntimeError: statistics or weights do not fit the channels, or are missing outside training.
@@ -142,11 +152,11 @@ def batch_norm_with(input, weight, bias, running_mean, running_var, training, mo
             )
     if not training:
         return _batch_norm_eval(input, weight, bias, running_mean, running_var, eps)
-    result = _batch_norm_train(input, weight, bias, running_mean, running_var, momentum, eps)
+    result = _batch_norm_train(input, weight, bias, running_mean, running_var, count, momentum, eps)
     if type(result) is not tuple:
         return result
     updated = iter(result[1:])
-    for held in (running_mean, running_var):
+    for held in (running_mean, running_var, count):
         if held is not None:
             held._write(next(updated)._array())
     return result[0]
@@ -341,6 +351,23 @@ def local_response_norm(input: Array, size, alpha=1e-4, beta=0.75, k=1.0):
     padded = jnp.pad(squares, width)
     total = sum(lax.slice_in_dim(padded, i, i + input.shape[1], axis=1) for i in range(size))
     return input / (total / size * alpha + k) ** beta
+
+
+@op(method=False)
+def cross_map_lrn2d(input: Array, size, alpha=1e-4, beta=0.75, k=1.0):
+    """Local response normalisation as Lua Torch summed it: the first channel never leaves a window it has entered.
+
+    Raises:
+        ValueError: not four dimensions.
+    """
+    if input.ndim != 4:
+        raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+    channels = input.shape[1]
+    reach = int((size - 1) / 2 + 1)
+    centre, other = np.arange(channels)[:, None], np.arange(channels)[None]
+    window = (other < centre + reach) & ((other > centre - reach) | (other == 0))
+    sums = jnp.einsum("oc,nchw->nohw", jnp.asarray(window, input.dtype), input * input)
+    return input * (sums * (alpha / size) + k) ** -beta
 
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]

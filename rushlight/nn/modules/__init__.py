@@ -4,11 +4,15 @@ May import the files of this folder.
 """
 
 from .activation import *
+from .batchnorm import *
 from .container import *
+from .conv import *
 from .distance import *
 from .dropout import *
 from .flatten import *
+from .linear import *
 from .loss import *
 from .module import *
+from .normalization import *
 from .pooling import *
 from .sparse import *
