@@ -1,131 +1,20 @@
-"""Owns the convolution layers and their transposes, in one, two and three dimensions; the lazy forms are beside.
+"""Owns the convolution layers and their transposes, in one, two and three dimensions, and the lazy forms.
 
-May import Module, Parameter, init, nn.functional, the modes and creation.
+May import the base beside, Parameter, nn.functional and the modes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..._graph.modes import no_grad
 from ..._tensor.tensor import Tensor
-from ...ops.creation import empty
 from .. import functional as F
-from .. import init
-from ..parameter import Parameter
-from .module import Module
-from .utils import _pair, _reverse_repeat_tuple, _single, _triple
-
-_PADDINGS = ("same", "valid")
-_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-
-
-def _listed(names: tuple) -> str:
-    return "{" + ", ".join(map(repr, names)) + "}"
-
-
-class _ConvNd(Module):
-    """What all convolutions share: options as tuples, weight and bias, and how they are drawn and printed."""
-
-    __constants__ = [
-        "stride", "padding", "dilation", "groups", "padding_mode", "output_padding", "in_channels", "out_channels",
-        "kernel_size",
-    ]  # fmt: skip
-    in_channels: int
-    out_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: str | tuple[int, ...]
-    dilation: tuple[int, ...]
-    transposed: bool
-    output_padding: tuple[int, ...]
-    groups: int
-    padding_mode: str
-    weight: Any
-    bias: Any
-    _reversed_padding_repeated_twice: Sequence[int]
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: tuple[int, ...], stride: tuple[int, ...],
-        padding: str | tuple[int, ...], dilation: tuple[int, ...], transposed: bool,
-        output_padding: tuple[int, ...], groups: int, bias: bool, padding_mode: str, device=None, dtype=None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        if groups <= 0:
-            raise ValueError("groups must be a positive integer")
-        if in_channels % groups != 0:
-            raise ValueError("in_channels must be divisible by groups")
-        if out_channels % groups != 0:
-            raise ValueError("out_channels must be divisible by groups")
-        if isinstance(padding, str):
-            if padding not in _PADDINGS:
-                raise ValueError(f"Invalid padding string {padding!r}, should be one of {_listed(_PADDINGS)}")
-            if padding == "same" and any(s != 1 for s in stride):
-                raise ValueError("padding='same' is not supported for strided convolutions")
-        if padding_mode not in _PADDING_MODES:
-            raise ValueError(
-                f"padding_mode must be one of {_listed(_PADDING_MODES)}, but got padding_mode='{padding_mode}'"
-            )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
-        self.transposed = transposed
-        self.output_padding = output_padding
-        self.groups = groups
-        self.padding_mode = padding_mode
-        # The paddings as ``functional.pad`` wants them, from the last dimension to the first.
-        if padding == "same":
-            totals = [d * (k - 1) for d, k in zip(dilation, kernel_size)]
-            self._reversed_padding_repeated_twice = [n for t in reversed(totals) for n in (t // 2, t - t // 2)]
-        elif isinstance(padding, str):
-            self._reversed_padding_repeated_twice = [0, 0] * len(kernel_size)
-        else:
-            self._reversed_padding_repeated_twice = _reverse_repeat_tuple(padding, 2)
-        channels = (in_channels, out_channels // groups) if transposed else (out_channels, in_channels // groups)
-        self.weight = Parameter(empty((*channels, *kernel_size), device=device, dtype=dtype))
-        if bias:
-            self.bias = Parameter(empty(out_channels, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw weight and bias uniformly within ``1 / sqrt(fan_in)`` of zero."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            fan_in, _ = init._calculate_fan_in_and_fan_out(self.weight)
-            if fan_in != 0:
-                bound = 1 / math.sqrt(fan_in)
-                init.uniform_(self.bias, -bound, bound)
-
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        raise NotImplementedError
-
-    def extra_repr(self) -> str:
-        """The options that differ from their defaults."""
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != (0,) * len(self.padding):
-            text += f", padding={self.padding}"
-        if self.dilation != (1,) * len(self.dilation):
-            text += f", dilation={self.dilation}"
-        if self.output_padding != (0,) * len(self.output_padding):
-            text += f", output_padding={self.output_padding}"
-        if self.groups != 1:
-            text += f", groups={self.groups}"
-        if self.bias is None:
-            text += ", bias=False"
-        if self.padding_mode != "zeros":
-            text += f", padding_mode={self.padding_mode}"
-        return text
-
-    def __setstate__(self, state: dict) -> None:
-        super().__setstate__(state)
-        if not hasattr(self, "padding_mode"):
-            self.padding_mode = "zeros"
+from ..parameter import UninitializedParameter
+from ._conv_base import _ConvNd, _ConvTransposeNd
+from .lazy import LazyModuleMixin
+from .utils import _pair, _single, _triple
 
 
 class Conv1d(_ConvNd):
@@ -252,62 +141,6 @@ class Conv3d(_ConvNd):
         return self._conv_forward(input, self.weight, self.bias)
 
 
-class _ConvTransposeNd(_ConvNd):
-    """What the transposed convolutions share: the padding that gives a requested output size."""
-
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride, padding, dilation, transposed, output_padding, groups,
-        bias, padding_mode, device=None, dtype=None,
-    ) -> None:  # fmt: skip
-        if padding_mode != "zeros":
-            raise ValueError(f'Only "zeros" padding mode is supported for {self.__class__.__name__}')
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, transposed, output_padding, groups,
-            bias, padding_mode, device=device, dtype=dtype,
-        )  # fmt: skip
-
-    def _output_padding(
-        self, input: Tensor, output_size: Any, stride: Sequence[int], padding: Sequence[int],
-        kernel_size: Sequence[int], num_spatial_dims: int, dilation: Sequence[int] | None = None,
-    ) -> Sequence[int]:  # fmt: skip
-        """What to add on one side, so that the output has the requested size.
-
-        Raises:
-            ValueError: a size of another number of dimensions, or one that no padding gives.
-        """
-        if output_size is None:
-            return self.output_padding
-        lead = 2 if input.dim() == num_spatial_dims + 2 else 1
-        if len(output_size) == lead + num_spatial_dims:
-            output_size = output_size[lead:]
-        if len(output_size) != num_spatial_dims:
-            raise ValueError(
-                f"ConvTranspose{num_spatial_dims}D: for {input.dim()}D input, output_size must have {num_spatial_dims} "
-                f"or {lead + num_spatial_dims} elements (got {len(output_size)})"
-            )
-        dilation = dilation or (1,) * num_spatial_dims
-        least = [
-            (n - 1) * s - 2 * p + d * (k - 1) + 1
-            for n, s, p, d, k in zip(input.shape[lead:], stride, padding, dilation, kernel_size)
-        ]
-        most = [n + s - 1 for n, s in zip(least, stride)]
-        if any(not low <= n <= high for n, low, high in zip(output_size, least, most)):
-            raise ValueError(
-                f"requested an output size of {output_size}, but valid sizes range from {least} to {most} (for an "
-                f"input of {input.size()[2:]})"
-            )
-        return [n - low for n, low in zip(output_size, least)]
-
-    def _transposed(self, function: Any, dims: int, input: Tensor, output_size: Any) -> Tensor:
-        if self.padding_mode != "zeros":
-            raise ValueError(f"Only `zeros` padding mode is supported for ConvTranspose{dims}d")
-        padding = self.padding
-        if not isinstance(padding, tuple):
-            raise AssertionError("self.padding must be a tuple")
-        extra = self._output_padding(input, output_size, self.stride, padding, self.kernel_size, dims, self.dilation)
-        return function(input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation)
-
-
 class ConvTranspose1d(_ConvTransposeNd):
     """The transpose of ``Conv1d``: what its derivative with respect to the input computes.
 
@@ -400,6 +233,155 @@ class ConvTranspose3d(_ConvTransposeNd):
         return self._transposed(F.conv_transpose3d, 3, input, output_size)
 
 
+class _LazyConvXdMixin(LazyModuleMixin):
+    """The form of a convolution that takes ``in_channels`` from the first input."""
+
+    groups: int
+    transposed: bool
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    weight: Any
+    bias: Any
+
+    def __init__(
+        self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device=None, dtype=None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, device=device, dtype=dtype
+        )
+        self._wait(out_channels, bias, device, dtype)
+
+    def _wait(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.out_channels = out_channels
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """As for the ordinary form, once the sizes are known."""
+        if not self.has_uninitialized_params() and self.in_channels != 0:
+            super().reset_parameters()  # type: ignore[misc]
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Take ``in_channels`` from the first input.
+
+        Raises:
+            ValueError: groups that do not divide the channels.
+            AssertionError: only one of weight and bias waits for its shape.
+        """
+        if not self.has_uninitialized_params():
+            return
+        self.in_channels = self._get_in_channels(input)
+        if self.in_channels % self.groups != 0:
+            raise ValueError("in_channels must be divisible by groups")
+        inner, outer = self.in_channels, self.out_channels
+        channels = (inner, outer // self.groups) if self.transposed else (outer, inner // self.groups)
+        for name, shape in (("weight", (*channels, *self.kernel_size)), ("bias", (outer,))):
+            tensor = getattr(self, name)
+            if tensor is None and name == "bias":
+                continue
+            if not isinstance(tensor, UninitializedParameter):
+                raise AssertionError(f"self.{name} must be an UninitializedParameter")
+            with no_grad():
+                tensor.materialize(shape)
+        self.reset_parameters()
+
+    def _get_in_channels(self, input: Tensor) -> int:
+        dims = self._get_num_spatial_dims()
+        if input.dim() not in (dims + 1, dims + 2):
+            raise RuntimeError(
+                f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to {self.__class__.__name__}, but "
+                f"got input of size: {input.shape}"
+            )
+        return input.shape[-dims - 1]
+
+    def _get_num_spatial_dims(self) -> int:
+        return len(self.kernel_size)
+
+
+class _LazyConvTransposeXdMixin(_LazyConvXdMixin):
+    """The same, with the arguments in the order of the transposed convolutions."""
+
+    def __init__(
+        self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+        groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device=None, dtype=None,
+    ) -> None:  # fmt: skip
+        LazyModuleMixin.__init__(
+            self, 0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode,
+            device=device, dtype=dtype,
+        )  # fmt: skip
+        self._wait(out_channels, bias, device, dtype)
+
+
+class LazyConv1d(_LazyConvXdMixin, Conv1d):  # type: ignore[misc]
+    """A ``Conv1d`` that takes ``in_channels`` from the first input.
+
+    Args: as for ``Conv1d``, without ``in_channels``.
+
+    Shape: as ``Conv1d``.
+    """
+
+    cls_to_become = Conv1d
+
+
+class LazyConv2d(_LazyConvXdMixin, Conv2d):  # type: ignore[misc]
+    """A ``Conv2d`` that takes ``in_channels`` from the first input.
+
+    Args: as for ``Conv1d``, without ``in_channels``.
+
+    Shape: as ``Conv2d``.
+    """
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyConvXdMixin, Conv3d):  # type: ignore[misc]
+    """A ``Conv3d`` that takes ``in_channels`` from the first input.
+
+    Args: as for ``Conv1d``, without ``in_channels``.
+
+    Shape: as ``Conv3d``.
+    """
+
+    cls_to_become = Conv3d
+
+
+class LazyConvTranspose1d(_LazyConvTransposeXdMixin, ConvTranspose1d):  # type: ignore[misc]
+    """A ``ConvTranspose1d`` that takes ``in_channels`` from the first input.
+
+    Args: as for ``ConvTranspose1d``, without ``in_channels``.
+
+    Shape: as ``ConvTranspose1d``.
+    """
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConvTransposeXdMixin, ConvTranspose2d):  # type: ignore[misc]
+    """A ``ConvTranspose2d`` that takes ``in_channels`` from the first input.
+
+    Args: as for ``ConvTranspose1d``, without ``in_channels``.
+
+    Shape: as ``ConvTranspose2d``.
+    """
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConvTransposeXdMixin, ConvTranspose3d):  # type: ignore[misc]
+    """A ``ConvTranspose3d`` that takes ``in_channels`` from the first input.
+
+    Args: as for ``ConvTranspose1d``, without ``in_channels``.
+
+    Shape: as ``ConvTranspose3d``.
+    """
+
+    cls_to_become = ConvTranspose3d
+
+
 __all__ = [
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConv1d", "LazyConv2d",
+    "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d",
 ]  # fmt: skip
