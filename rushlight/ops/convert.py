@@ -91,14 +91,14 @@ def parse_to(args, kwargs):
     if kwargs:
         raise TypeError(f"to() received an invalid combination of arguments: unexpected {', '.join(kwargs)}")
     flags = []
-    for a in args:
-        if isinstance(a, dtypes.dtype):
+    for i, a in enumerate(args):
+        if isinstance(a, dtypes.dtype) and i < 2 and d is None:
             d = a
-        elif isinstance(a, Tensor):
+        elif isinstance(a, Tensor) and i == 0:
             other = a
         elif isinstance(a, bool):
             flags.append(a)
-        elif isinstance(a, (str, devices.device, int)):
+        elif isinstance(a, (str, devices.device, int)) and i == 0:
             where = a
         elif a is not None:
             raise TypeError(

@@ -10,6 +10,7 @@ import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from copy import deepcopy
+from inspect import getgeneratorlocals, isgenerator
 from itertools import chain
 from typing import Any
 
@@ -107,6 +108,13 @@ def _hooked(step):
     return wrapper
 
 
+def _module_of(params) -> Any:
+    """The module whose ``parameters()`` this is, before any is taken; it knows why there are none."""
+    places = getgeneratorlocals(params) if isgenerator(params) else {}
+    owner = places.get("self", places.get("root"))
+    return owner if hasattr(owner, "_warn_unregistered") else None
+
+
 def kind_of(value) -> str:
     """The full name of a value's type, as torch prints it."""
     if isinstance(value, Tensor):
@@ -159,8 +167,11 @@ class Optimizer:
             )
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        owner = _module_of(params)
         groups: list[Any] = list(params)
         if not groups:
+            if owner is not None:
+                owner._warn_unregistered()
             raise ValueError(_EMPTY)
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]

@@ -163,11 +163,11 @@ def test_registration_before_init():
         def __init__(self, how):
             how(self)
 
-    with pytest.raises(AttributeError, match="cannot assign buffer before Module.__init__"):
+    with pytest.raises(AttributeError, match=r"cannot assign buffer before Module.__init__"):
         Early(lambda m: m.register_buffer("x", None))
-    with pytest.raises(AttributeError, match="cannot assign parameter before Module.__init__"):
+    with pytest.raises(AttributeError, match=r"cannot assign parameter before Module.__init__"):
         Early(lambda m: m.register_parameter("x", None))
-    with pytest.raises(AttributeError, match="cannot assign module before Module.__init__"):
+    with pytest.raises(AttributeError, match=r"cannot assign module before Module.__init__"):
         Early(lambda m: m.add_module("x", None))
 
 

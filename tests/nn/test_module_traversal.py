@@ -171,11 +171,11 @@ def test_set_submodule():
     assert net[1][0] is new
     with pytest.raises(AttributeError, match="Sequential has no attribute `gone`"):
         net.set_submodule("1.gone", new, strict=True)
-    with pytest.raises(AttributeError, match="`weight` is not an nn.Module"):
+    with pytest.raises(AttributeError, match=r"`weight` is not an nn.Module"):
         net.set_submodule("0.weight", new)
     with pytest.raises(ValueError, match="Cannot set the submodule without a target name"):
         net.set_submodule("", new)
-    with pytest.raises(ValueError, match="`module` is not an nn.Module, found <class 'int'>"):
+    with pytest.raises(ValueError, match=r"`module` is not an nn.Module, found <class 'int'>"):
         net.set_submodule("0", 3)
 
 
@@ -202,7 +202,15 @@ def test_apply_sees_overrides_and_modules_that_fn_replaces():
 def test_train_and_eval():
     net = tree(torch)
     assert net.training and net.eval() is net and not any(m.training for m in net.modules())
-    assert net[1].train() is net[1] and [m.training for m in net.modules()] == [False, False, True, True, True, False, False]
+    assert net[1].train() is net[1] and [m.training for m in net.modules()] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     net.train(False)
     net.train()
     assert all(m.training for m in net.modules())

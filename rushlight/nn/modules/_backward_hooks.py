@@ -170,6 +170,18 @@ class BackwardHooks:
         return [grads[i] for i in where]
 
 
+def _bound(hook: Callable, owner: Callable) -> Callable:
+    """The hook as the tape calls it; the graph does not keep the module alive."""
+
+    def run(grads, outs):
+        module = owner()
+        if module is None:
+            raise RuntimeError("You are trying to call the hook of a dead Module!")
+        return hook(module, tuple(grads), tuple(outs))
+
+    return run
+
+
 def add_legacy_hooks(module, hooks: list[Callable], args: tuple, result) -> None:
     """Hang ``register_backward_hook`` hooks on the step that made the result, as torch once defined them."""
     first = result
@@ -181,9 +193,8 @@ def add_legacy_hooks(module, hooks: list[Callable], args: tuple, result) -> None
     node = first.grad_fn
     if node is None:
         return
-    owner = weakref.ref(module)
     for hook in hooks:
-        node.register_hook(lambda grads, outs, hook=hook: hook(owner(), tuple(grads), tuple(outs)))
+        node.register_hook(_bound(hook, weakref.ref(module)))
     problem = _legacy_problem(args, result, node)
     if problem:
         cause, missing, remedy = problem

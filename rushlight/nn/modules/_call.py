@@ -83,13 +83,17 @@ class Calls:
 
     _call_impl = _wrapped_call_impl = __call__
 
+    def _warn_unregistered(self) -> None:
+        """Say once what stands in plain lists below this module; the optimizers ask for it too."""
+        warn_unregistered(self)
+
     def _own(self, name: str) -> list[tuple[int, Hook]]:
         return getattr(self, name).records() if self.__dict__.get(name) else []
 
     def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
         state = self.__dict__
         if "_hooked" not in state:
-            warn_unregistered(self)
+            self._warn_unregistered()
             state["_hooked"] = True
         before = everywhere("forward_pre") + self._own("_forward_pre_hooks")
         after = everywhere("forward") + self._own("_forward_hooks")

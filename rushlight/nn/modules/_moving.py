@@ -77,6 +77,8 @@ class Moves:
             >>> torch.nn.Linear(2, 2).to(torch.float64).weight.dtype
             torch.float64
         """
+        if "tensor" in kwargs:  # what Tensor.to calls ``other``
+            kwargs["other"] = kwargs.pop("tensor")
         where, dtype, non_blocking, _, memory_format = convert.parse_to(args, kwargs)
         if dtype is not None:
             if dtype.category < 2:

@@ -378,7 +378,7 @@ def _snapshot(root) -> list[tuple]:
 def _restore(before: list[tuple]) -> None:
     for slots, cells in before:
         for table, entries in slots:
-            if table != entries:
+            if list(map(id, table.values())) != list(map(id, entries.values())):
                 table.clear()
                 table.update(entries)
         for tensor, cell, array in cells:

@@ -5,6 +5,7 @@ May import Parameter and the traversal.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from ._traversal import Traversal
 
 _CONTAINERS = (list, tuple, dict, OrderedDict)
 _DEEPEST = 3
+_PACKAGE = __name__.partition(".")[0]
 
 
 def warn_unregistered(module) -> None:
     """Warn once if a module below ``module`` keeps modules or parameters where its traversal does not see them.
 
-    Runs before the first call of the outermost module, for all modules below it, and marks them as looked at. What is
-    registered under a second name as well is not lost, so it is not mentioned.
+    Runs before the first call of the outermost module, for all modules below it, and marks them as looked at; an
+    optimizer over no parameters runs it too. What is registered under a second name as well is not lost, so it is not
+    mentioned.
     """
     known: set[int] = set()
     below = list(module.named_modules())
@@ -36,10 +39,18 @@ def warn_unregistered(module) -> None:
                     found.append(_describe(path, part, name, value, lost))
         part.__dict__.setdefault("_hooked", True)
     if found:
-        warnings.warn("\n".join(found), UserWarning, stacklevel=4)
+        warnings.warn("\n".join(found), UserWarning, stacklevel=_users_level())
 
 
 _OWN = frozenset({"_parameters", "_buffers", "_modules"})
+
+
+def _users_level() -> int:
+    """How far up the stack the user's own code is, for a warning of the caller of this function."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _inside(value, depth: int) -> Iterator:
