@@ -18,3 +18,4 @@ from .nn_pad import *
 from .nn_pool import *
 from .nn_pool_mean import *
 from .nn_resize import *
+from .nn_rnn import *

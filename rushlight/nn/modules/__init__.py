@@ -16,4 +16,5 @@ from .loss import *
 from .module import *
 from .normalization import *
 from .pooling import *
+from .rnn import *
 from .sparse import *
