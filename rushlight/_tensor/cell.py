@@ -14,6 +14,7 @@ from .._graph.engine import Values
 from .._graph.modes import state
 from . import views
 from .storage import Storage
+from .unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ class Cell(Slots):
     _relative: tuple = ()
     _cache: Any = None
     _cache_version = -1
+    _unread: Unread | None = None
     _retains = False
     _inference = False
     _strides: tuple | None = None
@@ -110,15 +112,27 @@ class Cell(Slots):
             return self._storage.array
         storage = self._storage
         if self._cache_version != storage.version:
-            array = storage.array
+            array, unread = storage.array, self._unread
+            if unread is not None:
+                self._unread = None
             if isinstance(array, jax.ShapeDtypeStruct):
                 for program, dynamic in self._path:
                     array = jax.eval_shape(program.flat, array, *dynamic)
                 self._cache = array
+            elif unread is not None and unread.path is self._path and unread.version == storage.version:
+                self._cache = unread.read(array)
             else:
                 self._cache = views.read(array, self._path)
             self._cache_version = storage.version
         return self._cache
+
+    def _form(self) -> Any:
+        """What tells the shape and the dtype, without reading contents that were not read yet."""
+        if not self._path:
+            storage = self._storage
+            return storage.array if storage.__class__ is Storage else storage.form
+        unread = self._unread
+        return self._array() if unread is None or unread.path is not self._path else unread
 
     def _write(self, array) -> None:
         """Replace the contents (same shape and dtype), through the view path where there is one."""

@@ -20,12 +20,12 @@ class Described(Cell):
     @property
     def shape(self) -> Any:
         """The size of each dimension."""
-        return dtypes.Size(self._array().shape)
+        return dtypes.Size(self._form().shape)
 
     @property
     def dtype(self) -> dtypes.dtype:
         """The element type."""
-        return dtypes._FROM_NP[self._array().dtype]
+        return dtypes._FROM_NP[self._form().dtype]
 
     @property
     def device(self) -> devices.device:
@@ -39,11 +39,11 @@ class Described(Cell):
     @property
     def ndim(self) -> int:
         """The number of dimensions."""
-        return len(self._array().shape)
+        return len(self._form().shape)
 
     @property
     def itemsize(self) -> int:
-        return self._array().dtype.itemsize
+        return self._form().dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -51,7 +51,7 @@ class Described(Cell):
 
     def dim(self) -> int:
         """The number of dimensions."""
-        return len(self._array().shape)
+        return len(self._form().shape)
 
     ndimension = dim
 
@@ -61,7 +61,7 @@ class Described(Cell):
         Raises:
             IndexError: there is no such dimension.
         """
-        shape = self._array().shape
+        shape = self._form().shape
         if dim is None:
             return dtypes.Size(shape)
         if not -len(shape) <= dim < max(len(shape), 1) or not shape:
@@ -73,20 +73,20 @@ class Described(Cell):
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(self._array().size)
+        return int(self._form().size)
 
     nelement = numel
 
     def element_size(self) -> int:
         """Bytes per element."""
-        return self._array().dtype.itemsize
+        return self._form().dtype.itemsize
 
     def _geometry(self):
         if not self._path:
-            return self._array().shape, views.contiguous_strides(self._array().shape), 0
+            return self._form().shape, views.contiguous_strides(self._form().shape), 0
         found = self._strides
         if found is None:
-            found = self._strides = views.geometry(self._storage.array.shape, self._path)
+            found = self._strides = views.geometry(self._storage.form.shape, self._path)
         return found
 
     def stride(self, dim: int | None = None):

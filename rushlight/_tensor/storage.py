@@ -24,6 +24,11 @@ class Storage:
         self.device = device
         self.version = 0
 
+    @property
+    def form(self) -> Any:
+        """What tells the shape and the dtype: the array, unless it was not read yet."""
+        return self.array
+
     def write(self, array) -> None:
         """Put another array into the slot."""
         self.array = array
@@ -44,7 +49,7 @@ class UntypedStorage:
 
     def nbytes(self) -> int:
         """Bytes in the storage."""
-        array = self._cell.array
+        array = self._cell.form
         return int(array.size) * array.dtype.itemsize
 
     size = __len__ = nbytes

@@ -4,11 +4,14 @@ May import this folder.
 """
 
 from .allowlist import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from .inert import InertTensor
 from .serialization import DEFAULT_PROTOCOL, get_unsafe_globals_in_checkpoint, load, save
 from .stub import Stub
+from .stub_state import state_dict_of
 
 __all__ = [
     "DEFAULT_PROTOCOL",
+    "InertTensor",
     "Stub",
     "add_safe_globals",
     "clear_safe_globals",
@@ -17,4 +20,5 @@ __all__ = [
     "load",
     "safe_globals",
     "save",
+    "state_dict_of",
 ]

@@ -136,7 +136,7 @@ def _part(root: LoadedStorage, view) -> LoadedStorage:
     if key not in root.moved:
         step = root.dtype.itemsize
         raw = None if root.raw is None else root.raw[view[1] * step : (view[1] + view[2]) * step]
-        root.moved[key] = LoadedStorage(raw, root.dtype, root.device, view[2] * step, root._foreign)
+        root.moved[key] = LoadedStorage(raw, root.kind, root.device, view[2] * step, root.swapped, root.lazy)
     return root.moved[key]
 
 

@@ -16,6 +16,10 @@ import numpy as np
 _DTYPE = re.compile(r"[<>|=]?([biufcSU])(\d{1,9})")
 
 
+class UnusualType(pickle.UnpicklingError):
+    """numpy data of a kind that is not rebuilt: objects, records, dates."""
+
+
 def _bad(what: str, received) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(
         f"numpy {what} in a checkpoint: expected plain numbers or text, received {received!r:.80}. Save it as a tensor "
@@ -28,8 +32,10 @@ def make_dtype(args: tuple, _kwargs=None) -> np.dtype:
     name = args[0] if args else None
     if isinstance(name, bytes):
         name = name.decode("ascii", "replace")
-    if not isinstance(name, str) or not _DTYPE.fullmatch(name) or len(args) > 3:
+    if not isinstance(name, str) or len(args) > 3:
         raise _bad("dtype", args)
+    if not _DTYPE.fullmatch(name):
+        raise UnusualType(str(_bad("dtype", args)))
     try:
         return np.dtype(name, align=False, copy=True)
     except TypeError:
@@ -55,7 +61,7 @@ def set_dtype(found: np.dtype, state) -> None:
 
 def _checked_dtype(found) -> np.dtype:
     if not isinstance(found, np.dtype) or found.hasobject or found.kind not in "biufcSU":
-        raise _bad("dtype", found)
+        raise UnusualType(str(_bad("dtype", found)))
     return found
 
 
@@ -92,6 +98,11 @@ def set_array(found: np.ndarray, state) -> None:
     data = _as_bytes(data)
     _check_shape(shape, dtype, len(data))
     cast(Any, found).__setstate__((1, shape, dtype, bool(columns), data))
+
+
+def hold(found: np.ndarray, value) -> None:
+    """Let an empty array, whose identity the pickle already uses, hold one object instead."""
+    cast(Any, found).__setstate__((1, (), np.dtype("O"), False, [value]))
 
 
 def from_buffer(args: tuple, _kwargs=None) -> np.ndarray:

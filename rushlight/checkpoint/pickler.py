@@ -18,6 +18,7 @@ from rushlight._device import device
 from rushlight._tensor.tensor import Tensor
 
 from . import names, rebuild
+from .inert import LAYOUTS, InertTensor
 from .names import TorchName, torch_name
 
 _CPU = "cpu"
@@ -69,8 +70,9 @@ class Pickler(_Pickler):
     def persistent_id(self, obj):
         return obj.id if type(obj) is _StorageId else None
 
-    def _storage(self, parts: rebuild.Description) -> _StorageId:
-        name, flat, cell = names.storage_name(parts.dtype), parts.flat, parts.cell
+    def _storage(self, parts: rebuild.Description, name: TorchName | None = None) -> _StorageId:
+        name = name or names.storage_name(parts.dtype)
+        flat, cell = parts.flat, parts.cell
         assert flat is not None
         key = self._keys.get(id(cell))
         if key is None:
@@ -97,6 +99,8 @@ class Pickler(_Pickler):
         kind = type(obj)
         if kind in _PLAIN:
             return NotImplemented
+        if kind is InertTensor:
+            return self._reduce_inert(obj)
         if isinstance(obj, Tensor):
             return self._reduce_tensor(obj)
         if kind is _Data:
@@ -142,6 +146,32 @@ class Pickler(_Pickler):
         if parts.dtype in names.STORAGE_OF_DTYPE:
             return torch_name("torch._utils", "_rebuild_tensor_v2"), args
         return torch_name("torch._utils", "_rebuild_tensor_v3"), (*args, parts.dtype)
+
+    def _reduce_inert(self, tensor: InertTensor):
+        parts = tensor.parts
+        if tensor.kind == "nested":
+            return torch_name("torch._utils", "_rebuild_nested_tensor"), tuple(parts.values())
+        if tensor.kind.startswith("sparse"):
+            members = [*parts.values()]
+            # torch keeps the size before the note whether indices are sorted and unique.
+            members.insert(2 if "indices" in parts else 3, tensor.shape)
+            layout = LAYOUTS[f"torch.{tensor.kind}"]
+            return torch_name("torch._utils", "_rebuild_sparse_tensor"), (layout, tuple(members))
+        assert tensor.geometry is not None
+        offset, size, stride = tensor.geometry
+        typed = tensor.dtype.storage
+        name = torch_name("torch", typed) if typed else torch_name("torch.storage", "UntypedStorage")
+        storage = self._storage(rebuild.describe(parts["data"]), name)
+        head = storage, offset, size, stride
+        if tensor.kind == "packed":
+            args = (*head, tensor.requires_grad, OrderedDict())
+            if typed:
+                return torch_name("torch._utils", "_rebuild_tensor_v2"), args
+            named = torch_name("torch", tensor.dtype.name)
+            return torch_name("torch._utils", "_rebuild_tensor_v3"), (*args, named)
+        names = ("scheme", "scale", "zero_point") if "scale" in parts else ("scheme", "scales", "zero_points", "axis")
+        args = (*head, tuple(parts[n] for n in names), tensor.requires_grad, OrderedDict())
+        return torch_name("torch._utils", "_rebuild_qtensor"), args
 
     # -- names --------------------------------------------------------------------------------------------------
 

@@ -13,14 +13,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from rushlight import dtypes
 from rushlight._device import meta
 from rushlight._tensor import views
 from rushlight._tensor.storage import Storage
-from rushlight._tensor.tensor import Tensor, to_device
+from rushlight._tensor.tensor import Tensor, from_host, to_device
+from rushlight._tensor.unread import LazyStorage, Unread
 from rushlight.ops.shape import _as_strided, _permute
 
+from .inert import ForeignDtype, InertTensor, check_scheme
 from .storages import LoadedStorage
 
 # What reading an expanded view may cost beyond the bytes that the file really holds.
@@ -53,7 +56,7 @@ def describe(tensor: Tensor) -> Description:
     """Take a tensor apart."""
     cell = tensor._storage
     flat = None
-    if not isinstance(cell.array, jax.ShapeDtypeStruct):
+    if cell.device.type != "meta":
         flat = np.asarray(cell.array).reshape(-1)
         if flat.dtype != tensor.dtype.np:
             flat = flat.view(tensor.dtype.np)
@@ -86,9 +89,7 @@ def is_parameter(obj) -> bool:
     return kind is not None and type(obj) is kind
 
 
-def make_tensor(
-    storage: LoadedStorage, offset, size, stride, requires_grad, dtype: dtypes.dtype | None = None, flags=None
-) -> Tensor:
+def make_tensor(storage: LoadedStorage, offset, size, stride, requires_grad, dtype: Any = None, flags=None):
     """Make the tensor that a file describes; tensors over one storage share it.
 
     Args:
@@ -98,37 +99,61 @@ def make_tensor(
         dtype: where the storage is untyped.
         flags: torch's lazy ``conj`` and ``neg`` bits, which are carried out here.
 
+    Returns:
+        Tensor; an :class:`InertTensor` where JAX has no such element type.
+
     Raises:
         RuntimeError: the geometry reaches outside the storage.
         TypeError: a value has the wrong type.
     """
-    dtype = dtype or storage.dtype
-    if not isinstance(storage, LoadedStorage) or not isinstance(dtype, dtypes.dtype):
+    foreign = dtype if isinstance(dtype, ForeignDtype) else None
+    own = (foreign.carrier if foreign else dtype) or getattr(storage, "dtype", None)
+    if not isinstance(storage, LoadedStorage) or not isinstance(own, dtypes.dtype):
         raise TypeError(
             f"tensor in a checkpoint: expected a storage and a dtype, received {storage!r:.60}, {dtype!r:.60}"
         )
+    foreign = foreign or storage.kind.foreign
+    if foreign is None:
+        return _flagged(_strided(storage, offset, size, stride, own), requires_grad, flags)
+    if foreign.name == "complex32":
+        warnings.warn(
+            "torch.complex32 in a checkpoint: JAX has no such type; it loads as torch.complex64.", stacklevel=2
+        )
+        return _flagged(_strided(storage, offset, size, stride, own, foreign), requires_grad, flags)
+    data = _strided(storage, offset, size, stride, own)
+    return InertTensor("packed", foreign, size, {"data": data}, False, (offset, tuple(size), tuple(stride)))
+
+
+def make_quantized(storage: LoadedStorage, offset, size, stride, params, requires_grad) -> InertTensor:
+    """Describe a quantized tensor.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: the description contradicts itself.
+    """
+    foreign = storage.kind.foreign if isinstance(storage, LoadedStorage) else None
+    if foreign is None:
+        raise TypeError(f"quantized tensor in a checkpoint: expected a quantized storage, received {storage!r:.60}")
     size, stride = _whole(size, "size"), _whole(stride, "stride")
     (offset,) = _whole((offset,), "storage_offset")
-    count = storage.nbytes() // dtype.itemsize
-    _check_bounds(size, stride, offset, dtype.itemsize, storage.nbytes())
-    order = sorted(range(len(size)), key=lambda i: (-stride[i], -size[i], i))
-    ordered = tuple(size[i] for i in order)
-    dense = offset == 0 and math.prod(size) == count
-    whole = dense and views.is_contiguous(size, stride)
-    permuted = dense and not whole and views.is_contiguous(ordered, [stride[i] for i in order])
-    cell = _cell(storage, dtype, size if whole else ordered if permuted else (count,))
-    tensor = object.__new__(Tensor)
-    tensor._storage, tensor._path, tensor._node, tensor._index, tensor._requires_grad = cell, (), None, 0, False
-    if not whole or tuple(cell.array.shape) != size:
-        if permuted and tuple(cell.array.shape) == ordered:
-            program = _permute.prepare((tensor, tuple(order.index(i) for i in range(len(size)))))[0]
-        else:
-            program = _as_strided.prepare((tensor, size, stride, offset))[0]
-        tensor._path = ((program, ()),)
-        if not isinstance(cell.array, jax.ShapeDtypeStruct):
-            # numpy reads the view at once, where XLA would first compile a program for each new geometry.
-            tensor._cache = to_device(_window(np.asarray(cell.array), size, stride, offset), storage.device)
-            tensor._cache_version = cell.version
+    parts = check_scheme(params, size)
+    if foreign.per_byte == 1:
+        data = _strided(storage, offset, size, stride, foreign.carrier)
+    else:
+        available = storage.nbytes()
+        _check_bounds(size, stride, offset, 1, available * foreign.per_byte)
+        data = _strided(storage, 0, (available,), (1,), foreign.carrier)
+    return InertTensor("quantized", foreign, size, {"data": data, **parts}, bool(requires_grad), (offset, size, stride))
+
+
+def make_converted(data, dtype, requires_grad) -> Tensor:
+    """A tensor of an accelerator, which is saved as host values and the dtype that they had there."""
+    if not isinstance(dtype, dtypes.dtype):
+        raise TypeError(f"tensor in a checkpoint: expected a dtype, received {dtype!r:.60}")
+    host = data.numpy() if isinstance(data, Tensor) else data
+    return _flagged(from_host(host.astype(dtype.np)), requires_grad, None)
+
+
+def _flagged(tensor: Tensor, requires_grad, flags) -> Tensor:
     if flags:
         tensor = _carry_out(tensor, flags)
     if requires_grad:
@@ -136,24 +161,64 @@ def make_tensor(
     return tensor
 
 
-def _cell(storage: LoadedStorage, dtype: dtypes.dtype, shape: tuple) -> Storage:
+def _strided(storage: LoadedStorage, offset, size, stride, dtype: dtypes.dtype, foreign=None) -> Tensor:
+    """The tensor with this geometry over a storage; nothing is read where the storage can wait."""
+    itemsize = foreign.itemsize if foreign else dtype.itemsize
+    size, stride = _whole(size, "size"), _whole(stride, "stride")
+    (offset,) = _whole((offset,), "storage_offset")
+    count = storage.nbytes() // itemsize
+    _check_bounds(size, stride, offset, itemsize, storage.nbytes())
+    order = sorted(range(len(size)), key=lambda i: (-stride[i], -size[i], i))
+    ordered = tuple(size[i] for i in order)
+    dense = offset == 0 and math.prod(size) == count
+    whole = dense and views.is_contiguous(size, stride)
+    permuted = dense and not whole and views.is_contiguous(ordered, [stride[i] for i in order])
+    cell = _cell(storage, dtype, foreign, size if whole else ordered if permuted else (count,))
+    tensor = object.__new__(Tensor)
+    tensor._storage, tensor._path, tensor._node, tensor._index, tensor._requires_grad = cell, (), None, 0, False
+    if whole and tuple(cell.form.shape) == size:
+        return tensor
+    if permuted and tuple(cell.form.shape) == ordered:
+        program = _permute.prepare((tensor, tuple(order.index(i) for i in range(len(size)))))[0]
+    else:
+        program = _as_strided.prepare((tensor, size, stride, offset))[0]
+    path = tensor._path = ((program, ()),)
+    if storage.device.type != "meta":
+        # numpy reads the view, where XLA would first compile a program for each new geometry.
+        def read(array):
+            if isinstance(array, Tracer):
+                return program.fwd(array)
+            return to_device(_window(np.asarray(array), size, stride, offset), storage.device)
+
+        tensor._unread = Unread(size, dtype.np, read, path, cell.version)
+    return tensor
+
+
+def _cell(storage: LoadedStorage, dtype: dtypes.dtype, foreign, shape: tuple) -> Storage:
     """The tensor storage behind a file's storage, made when the first tensor over it is."""
+    seen_as = foreign or dtype
     cell = storage.cell
     if cell is not None:
-        if cell.array.dtype == dtype.np:
+        if storage.seen_as is seen_as:
             return cell
         warnings.warn(
-            f"two tensors see one storage of the checkpoint as {dtypes.from_numpy(cell.array.dtype)} and as {dtype}; "
-            "they do not share memory after loading.",
+            f"two tensors see one storage of the checkpoint as {storage.seen_as!r} and as {seen_as!r}; they do not "
+            "share memory after loading.",
             stacklevel=2,
         )
-    if storage.device.type == "meta":
-        array = jax.ShapeDtypeStruct(shape, dtype.np)
+    where = storage.device
+
+    def read():
+        return to_device(storage.elements(dtype, foreign).reshape(shape), where)
+
+    if where.type == "meta":
+        made = Storage(jax.ShapeDtypeStruct(shape, dtype.np), where)
+    elif storage.lazy:
+        made = LazyStorage(shape, dtype.np, where, read)
     else:
-        array = to_device(storage.elements(dtype).reshape(shape), storage.device)
-    made = Storage(array, storage.device)
+        made = Storage(read(), where)
     if cell is None:
-        storage.cell = made
+        storage.cell, storage.seen_as = made, seen_as
     return made
 
 
@@ -224,11 +289,14 @@ def make_meta(dtype, size, stride, requires_grad) -> Tensor:
     return tensor
 
 
-def make_parameter(data: Tensor, requires_grad: bool) -> Tensor:
+def make_parameter(data, requires_grad: bool):
     """A parameter over a tensor's storage."""
     # Here and not above: nn is imported on first use, and may import checkpoints.
     importlib.import_module("rushlight.nn")
     kind: Any = parameter_class()
+    if isinstance(data, InertTensor):
+        data.requires_grad = bool(requires_grad)
+        return data
     if not isinstance(data, Tensor):
         raise TypeError(f"parameter in a checkpoint: expected a tensor, received {type(data).__name__}")
     return kind(data, requires_grad=bool(requires_grad))
@@ -242,8 +310,10 @@ def as_subclass(tensor: Tensor, kind) -> Tensor:
     return tensor
 
 
-def set_attributes(tensor: Tensor, state) -> Tensor:
+def set_attributes(tensor, state):
     """Put back the attributes that a user had set on a tensor."""
+    if not isinstance(tensor, Tensor):
+        return tensor
     slots = None
     if isinstance(state, tuple) and len(state) == 2:
         state, slots = state

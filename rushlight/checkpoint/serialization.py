@@ -203,7 +203,7 @@ def _load(file, mapped_path, map_location, weights_only: bool, encoding: str):
             )
         return archive.array(name)
 
-    table = StorageTable(fetch, map_location, order == b"big")
+    table = StorageTable(fetch, map_location, order == b"big", mapped is not None)
 
     def persistent(pid):
         if not isinstance(pid, tuple) or len(pid) != 5 or text(pid[0]) != "storage":

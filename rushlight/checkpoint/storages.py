@@ -19,12 +19,18 @@ from .unpickler import CallerError
 
 
 class StorageType:
-    """A storage class that a file names; ``dtype`` is None for ``torch.storage.UntypedStorage``."""
+    """A storage class that a file names.
 
-    __slots__ = ("dtype", "name")
+    Attributes:
+        name: torch's.
+        dtype: of its elements, or of what carries their bits; None for ``torch.storage.UntypedStorage``.
+        foreign: the element type, where it is one that JAX has not.
+    """
 
-    def __init__(self, name: str, dtype: dtypes.dtype | None):
-        self.name, self.dtype = name, dtype
+    __slots__ = ("dtype", "foreign", "name")
+
+    def __init__(self, name: str, dtype: dtypes.dtype | None, foreign=None):
+        self.name, self.dtype, self.foreign = name, dtype, foreign
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -37,15 +43,21 @@ class LoadedStorage:
         raw: its bytes; None on the meta device, and while a legacy file is scanned.
         dtype: the element type; None until the first tensor over an untyped storage tells.
         device: where tensors over it will live.
+        kind: the storage class that the file names.
+        lazy: whether reading can wait, because the bytes are mapped.
         cell: the tensor storage made from it, shared by every tensor over it.
+        seen_as: the element type of the cell, which can be foreign.
     """
 
-    def __init__(self, raw: np.ndarray | None, dtype, where: device, size: int, foreign: bool = False):
+    def __init__(self, raw: np.ndarray | None, kind: StorageType, where: device, size: int, swapped=False, lazy=False):
         self.raw = raw
-        self.dtype = dtype
+        self.kind = kind
+        self.dtype = kind.dtype
         self.device = where
         self._size = size
-        self._foreign = foreign
+        self.swapped = swapped
+        self.lazy = lazy
+        self.seen_as: Any = None
         self.cell: Any = None
         self.moved: dict = {}
 
@@ -65,7 +77,10 @@ class LoadedStorage:
         if where == self.device:
             return self
         raw = None if where.type == "meta" else self.raw
-        return LoadedStorage(raw, self.dtype, where, self._size, self._foreign)
+        return LoadedStorage(raw, self.kind, where, self._size, self.swapped, self.lazy)
+
+    def __repr__(self) -> str:
+        return f"<storage {self.kind!r} of {self._size} bytes on {self.device}>"
 
     def cpu(self) -> LoadedStorage:
         """The same contents on the CPU."""
@@ -75,14 +90,22 @@ class LoadedStorage:
         """The same contents on a GPU."""
         return self.to("cuda" if index is None else device(index))
 
-    def elements(self, dtype: dtypes.dtype) -> np.ndarray:
-        """The contents as a flat array of ``dtype``, in this machine's byte order."""
+    def elements(self, dtype: dtypes.dtype, foreign=None) -> np.ndarray:
+        """The contents as a flat array of ``dtype``, in this machine's byte order.
+
+        Args:
+            dtype: of the result.
+            foreign: the type in the file, where that is complex32.
+        """
         assert self.raw is not None
-        raw = self.raw[: self._size - self._size % dtype.itemsize]
-        if self._foreign:
-            unit = dtype.itemsize // (2 if dtype.is_complex else 1)
+        itemsize = foreign.itemsize if foreign else dtype.itemsize
+        raw = self.raw[: self._size - self._size % itemsize]
+        if self.swapped:
+            unit = itemsize // (2 if dtype.is_complex else 1)
             if unit > 1:
                 raw = raw.view(f"u{unit}").byteswap().view(np.uint8)
+        if foreign:
+            return raw.view(np.float16).astype(np.float32).view(dtype.np)
         if dtype is dtypes.bool_ and raw.size and raw.max() > 1:
             # A byte other than 0 and 1 is no bool, and XLA would carry it along.
             raw = (raw != 0).view(np.uint8)
@@ -167,12 +190,14 @@ class StorageTable:
         fetch: (key, bytes expected) -> the raw bytes.
         map_location: as for ``load``.
         big_endian: the byte order of the file.
+        lazy: what is fetched costs no memory yet, so that tensors over it can wait for their first use.
     """
 
-    def __init__(self, fetch: Callable[[str, int], np.ndarray], map_location, big_endian: bool = False):
+    def __init__(self, fetch: Callable[[str, int], np.ndarray], map_location, big_endian=False, lazy=False):
+        self._lazy = lazy
         self._fetch = fetch
         self._place = placement(map_location)
-        self._foreign = big_endian != (sys.byteorder == "big")
+        self._swapped = big_endian != (sys.byteorder == "big")
         self._loaded: dict[str, LoadedStorage] = {}
 
     def get(self, kind, key, location, count) -> LoadedStorage:
@@ -192,7 +217,7 @@ class StorageTable:
         if found is None:
             size = count * (kind.dtype.itemsize if kind.dtype else 1)
             raw = self._fetch(key, size)
-            found = LoadedStorage(raw, kind.dtype, cpu, size, self._foreign)
+            found = LoadedStorage(raw, kind, cpu, size, self._swapped, self._lazy)
             found = self._loaded[key] = self._place(found, location)
         return found
 

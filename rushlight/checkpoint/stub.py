@@ -47,6 +47,8 @@ class Stub:
             notes.append(f"{len(self.items)} items")
         if self.entries:
             notes.append(f"{len(self.entries)} entries")
+        if self.args and not notes:
+            notes.append(f"made from {', '.join(f'{a!r:.40}' for a in self.args[:4])}")
         return f"<Stub {self.class_name}: {', '.join(notes) or 'no state'}>"
 
     def __getattr__(self, name: str):

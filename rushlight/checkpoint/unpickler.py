@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -131,7 +132,7 @@ class Unpickler:
 
     def _extend(self, items: list) -> None:
         target = self._stack[-1]
-        if type(target) is list:
+        if type(target) is list or type(target) is deque:
             target.extend(items)
         elif type(target) is Stub:
             target.items.extend(items)

@@ -216,9 +216,12 @@ def test_registry(clean_registry):
     args = argparse.Namespace(lr=0.1)
     with pytest.raises(pickle.UnpicklingError, match=r"add_safe_globals\(\[argparse.Namespace\]\)"):
         round_trip(args)
-    stub = round_trip({"args": args}, weights_only=False)["args"]
+    assert round_trip({"args": args}, weights_only=False)["args"] == args
+    mine = Mine()
+    mine.lr = 0.1
+    stub = round_trip({"args": mine}, weights_only=False)["args"]
     assert isinstance(stub, Stub) and stub.state == {"lr": 0.1} and not stub.is_reference
-    with pytest.raises(AttributeError, match=r"'argparse.Namespace' was not built .*\.state"):
+    with pytest.raises(AttributeError, match=r"'.*Mine' was not built .*\.state"):
         _ = stub.lr
     with pytest.raises(TypeError, match="was not built"):
         stub()
@@ -226,6 +229,8 @@ def test_registry(clean_registry):
         assert round_trip(args) == args and round_trip(args, weights_only=False) == args
         assert argparse.Namespace in get_safe_globals()
     assert argparse.Namespace not in get_safe_globals()
+    with safe_globals([Mine]):
+        assert type(round_trip(mine)) is Mine
     add_safe_globals([(argparse.Namespace, "other.place.Arguments")])
     body = b"\x80\x02cother.place\nArguments\n)\x81}X\x01\x00\x00\x00aK\x01sb."
     file = io.BytesIO()
@@ -244,6 +249,10 @@ def test_registry(clean_registry):
         add_safe_globals([(int, 3)])
 
 
+class Mine:
+    """A class that only this module has."""
+
+
 class Odd(list):
     """Pickles with items, entries and a state at once."""
 
@@ -256,8 +265,8 @@ def test_stubs_keep_everything_that_was_saved():
     assert repr(stub) == f"<Stub {stub.class_name}: state with 1 entries, 2 items>"
     stub = round_trip(collections.UserDict(a=1), weights_only=False)
     assert stub.state == {"data": {"a": 1}}
-    stub = round_trip(argparse.Namespace, weights_only=False)
-    assert stub.is_reference and repr(stub) == "<Stub argparse.Namespace: reference>"
+    stub = round_trip(collections.UserDict, weights_only=False)
+    assert stub.is_reference and repr(stub) == "<Stub collections.UserDict: reference>"
 
 
 # -- saving ---------------------------------------------------------------------------------------------------------

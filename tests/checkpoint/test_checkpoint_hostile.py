@@ -102,7 +102,8 @@ def test_nothing_is_called(how, protocol, weights_only):
             load(file, weights_only=weights_only)
     else:
         found = load(file, weights_only=False)
-        assert isinstance(found, Stub) and not found.is_reference
+        # A chain of getattr is only a longer name.
+        assert isinstance(found, Stub) and found.is_reference is (how == "getattr")
     assert not Flag.raised
 
 

@@ -1,0 +1,333 @@
+"""Owns the comparison of unusual contents with PyTorch: types JAX has not, sparse and quantized tensors, whole objects.
+
+May import rushlight, torch (the oracle) and numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import io
+import pathlib
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rushlight import nn, optim  # noqa: E402
+from rushlight._tensor.tensor import Tensor  # noqa: E402
+from rushlight.checkpoint import InertTensor, Stub, load, save, state_dict_of  # noqa: E402
+
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.filterwarnings("ignore:.*quantize:UserWarning", "ignore:.*quint:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*[Ss]parse:UserWarning", "ignore:.*nested:UserWarning"),
+    pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*ComplexHalf:UserWarning"),
+]
+
+
+def torch_file(obj, **options) -> io.BytesIO:
+    file = io.BytesIO()
+    torch.save(obj, file, **options)
+    file.seek(0)
+    return file
+
+
+def again(obj, **options):
+    """What PyTorch reads from what we write."""
+    file = io.BytesIO()
+    save(obj, file, **options)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+SIGNED = torch.tensor([[1.0, -2.5, 0.3, 4.0], [0.0, 7.5, -8.0, 1.25], [3.0, 3.1, -3.2, 0.05]])
+SCALES, ZEROS = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64), torch.tensor([3, 0, -2])
+QUANTIZED = {
+    "qint8": lambda: torch.quantize_per_tensor(SIGNED, 0.1, 2, torch.qint8),
+    "quint8": lambda: torch.quantize_per_tensor(SIGNED, 0.1, 100, torch.quint8),
+    "qint32": lambda: torch.quantize_per_tensor(SIGNED, 0.001, 0, torch.qint32),
+    "qint8_transposed": lambda: torch.quantize_per_tensor(SIGNED, 0.1, 2, torch.qint8).t(),
+    "qint8_part": lambda: torch.quantize_per_tensor(SIGNED, 0.1, 2, torch.qint8)[1],
+    "channels": lambda: torch.quantize_per_channel(SIGNED, SCALES, ZEROS, 0, torch.qint8),
+    "channels_1": lambda: torch.quantize_per_channel(SIGNED.t().contiguous(), SCALES, ZEROS, 1, torch.qint8),
+    "quint4x2": lambda: torch.quantize_per_channel(
+        SIGNED, SCALES.float(), torch.tensor([1.0, 0.0, 2.0]), 0, torch.quint4x2
+    ),
+    "quint2x4": lambda: torch.quantize_per_channel(
+        SIGNED[:, :3].contiguous(), SCALES.float(), torch.tensor([1.0, 0.0, 2.0]), 0, torch.quint2x4
+    ),
+}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized(name, legacy):
+    theirs = QUANTIZED[name]()
+    how = {"_use_new_zipfile_serialization": not legacy}
+    file = torch_file(theirs, **how)
+    ours = load(file)
+    assert isinstance(ours, InertTensor) and ours.kind == "quantized" and repr(ours.dtype) == repr(theirs.dtype)
+    assert tuple(ours.shape) == tuple(theirs.shape)
+    if theirs.dtype not in (torch.quint4x2, torch.quint2x4):  # PyTorch cannot dequantize these on a CPU
+        assert np.allclose(ours.dense().numpy(), theirs.dequantize().numpy(), rtol=1e-6, atol=1e-7)
+        assert torch.equal(again(ours, **how).dequantize(), theirs.dequantize())
+    else:
+        read = again(ours, **how)
+        assert read.dtype is theirs.dtype and read.shape == theirs.shape
+        assert bytes(read.untyped_storage()) == bytes(theirs.untyped_storage())
+        step = ours.parts["scales"].numpy()[:, None]
+        levels = np.clip(np.rint(SIGNED[:, : ours.shape[1]].numpy() / step + ours.parts["zero_points"].numpy()[:, None]),
+                         0, 15 if theirs.dtype is torch.quint4x2 else 3)  # fmt: skip
+        codes = (ours.dense().numpy() - ours.parts["zero_points"].numpy()[:, None]) / step
+        assert np.allclose(codes, levels, atol=1e-4)
+
+
+SPARSE = {
+    "coo": lambda: torch.tensor([[0.0, 2.0], [3.0, 0.0]]).to_sparse(),
+    "coo_uncoalesced": lambda: torch.sparse_coo_tensor([[0, 0, 1], [1, 1, 0]], [1.0, 2.0, 3.0], (2, 3)),
+    "coo_hybrid": lambda: torch.sparse_coo_tensor([[0, 2]], torch.arange(8.0).view(2, 4), (3, 4)),
+    "coo_bfloat16": lambda: torch.eye(3, dtype=torch.bfloat16).to_sparse(),
+    "csr": lambda: torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]]).to_sparse_csr(),
+    "csc": lambda: torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]]).to_sparse_csc(),
+    "bsr": lambda: torch.arange(24.0).view(4, 6).to_sparse_bsr((2, 3)),
+    "bsc": lambda: torch.arange(24.0).view(4, 6).to_sparse_bsc((2, 3)),
+    "csr_batched": lambda: torch.stack([torch.eye(3), torch.eye(3).roll(1, 0)]).to_sparse_csr(),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse(name):
+    theirs = SPARSE[name]()
+    ours = load(torch_file(theirs))
+    assert isinstance(ours, InertTensor) and repr(theirs.layout) == f"torch.{ours.kind}"
+    wanted = theirs.to_dense() if "ba" not in name else torch.stack([torch.eye(3), torch.eye(3).roll(1, 0)])
+    assert ours.dense().tolist() == wanted.tolist() and tuple(ours.shape) == tuple(theirs.shape)
+    read = again(ours)
+    assert read.layout is theirs.layout and read.shape == theirs.shape
+    if theirs.layout is torch.sparse_coo:
+        assert read.is_coalesced() == theirs.is_coalesced() and torch.equal(read._values(), theirs._values())
+    else:
+        assert torch.equal(read.values(), theirs.values())
+
+
+def test_nested_and_packed():
+    theirs = torch.nested.nested_tensor([torch.ones(2, 3), torch.zeros(1, 4)])
+    ours = load(torch_file(theirs))
+    assert ours.kind == "nested" and ours.parts["sizes"].tolist() == [[2, 3], [1, 4]] and "2 tensors" in repr(ours)
+    with pytest.raises(NotImplementedError, match=r"\.parts"):
+        ours.dense()
+    assert [t.tolist() for t in again(ours).unbind()] == [t.tolist() for t in theirs.unbind()]
+    for dtype in (torch.bits8, torch.bits16, torch.bits1x8, torch.float4_e2m1fn_x2):
+        theirs = torch.arange(12, dtype=torch.uint8).view(dtype)[1:3]
+        ours = load(torch_file(theirs))
+        assert ours.kind == "packed" and repr(ours.dtype) == repr(dtype) and tuple(ours.shape) == (2,)
+        read = again(ours)
+        assert read.dtype is dtype and bytes(read.untyped_storage()) == bytes(theirs.untyped_storage())
+        assert read.storage_offset() == 1 and read.shape == theirs.shape
+
+
+def test_half_precision_complex_numbers_are_widened():
+    theirs = (torch.arange(12, dtype=torch.float16) / 4).view(torch.complex32).view(2, 3)
+    file = torch_file({"whole": theirs, "turned": theirs.t(), "part": theirs[1]})
+    with pytest.warns(UserWarning, match=r"torch.complex32 in a checkpoint.* loads as torch.complex64"):
+        ours = load(file)
+    for name, wanted in {"whole": theirs, "turned": theirs.t(), "part": theirs[1]}.items():
+        assert ours[name].tolist() == wanted.to(torch.complex64).tolist()
+        assert ours[name].stride() == wanted.stride()
+    assert ours["whole"]._storage is ours["part"]._storage
+
+
+def test_accelerator_tensors_are_read_as_host_values():
+    rebuild = torch._utils._rebuild_device_tensor_from_cpu_tensor
+
+    class Remote:
+        def __reduce__(self):
+            return rebuild, (torch.ones(2, 3), torch.bfloat16, "xla:0", True)
+
+    ours = load(torch_file({"x": Remote()}))["x"]
+    assert repr(ours.dtype) == "torch.bfloat16" and ours.requires_grad and ours.device.type == "cpu"
+
+
+def test_tensor_classes_that_rebuild_themselves_become_stubs():
+    file = torch_file(torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged))
+    ours = load(file, weights_only=False)
+    assert isinstance(ours, Stub) and ours.class_name.endswith("NestedTensor")
+    file.seek(0)
+    with pytest.raises(pickle.UnpicklingError, match="_rebuild_njt"):
+        load(file)
+
+
+def test_storages_alone():
+    ours = load(torch_file([torch.ones(3).untyped_storage(), torch.ones(3, dtype=torch.int16).storage()]))
+    assert [s.nbytes() for s in ours] == [12, 6] and "ShortStorage of 6 bytes" in repr(ours[1])
+
+
+# -- objects of the standard library and of trainers ----------------------------------------------------------------
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float = 0.1
+    color: Color = Color.RED
+
+
+PLAIN = {
+    "namespace": argparse.Namespace(lr=0.1, layers=[1, 2], where=pathlib.PurePosixPath("/data")),
+    "simple": types.SimpleNamespace(a=1),
+    "paths": [pathlib.Path("runs/1"), pathlib.PureWindowsPath("c:/x"), pathlib.PurePosixPath("a", "b")],
+    "times": [datetime.datetime(2020, 2, 3, 4, 5, 6, 7), datetime.date(2020, 2, 3), datetime.time(1, 2),
+              datetime.timedelta(days=-1, seconds=3), datetime.UTC,
+              datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))],
+    "numbers": [decimal.Decimal("1.50"), decimal.Decimal("NaN").is_nan(), fractions.Fraction(-1, 3)],
+    "containers": [collections.deque([1, 2], maxlen=3), collections.defaultdict(list, a=[1]), slice(1, 2), range(3)],
+    "types": [int, str, list, Ellipsis, NotImplemented, np.float32, np.dtype("int8")],
+    "numpy": [np.float64(2.5), np.arange(3, dtype=np.int16), np.array(["a", "bc"])],
+    "random": np.random.RandomState(0).get_state()[2:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_objects(name, protocol):
+    ours = load(torch_file(PLAIN[name], pickle_protocol=protocol), weights_only=False)
+    assert repr(ours) == repr(PLAIN[name])
+
+
+def test_what_numpy_keeps_beyond_numbers_does_not_stop_a_load():
+    theirs = {"when": np.datetime64("2020-01-01"), "mixed": np.array([None, 1], object),
+              "rows": np.zeros(2, [("a", "f4")]), "x": torch.ones(2)}  # fmt: skip
+    ours = load(torch_file(theirs), weights_only=False)
+    assert ours["x"].tolist() == [1.0, 1.0] and isinstance(ours["when"], Stub)
+    assert isinstance(ours["mixed"].item(), Stub) and ours["mixed"].item().state[-1] == [None, 1]
+    with pytest.raises(pickle.UnpicklingError, match="numpy dtype"):
+        load(torch_file(theirs))
+
+
+def test_enums_and_dataclasses_become_stubs():
+    ours = load(torch_file([Color.RED, Settings()]), weights_only=False)
+    assert [s.class_name.rsplit(".", 1)[1] for s in ours] == ["Color", "Settings"]
+    assert ours[0].args == ("red",) and "'red'" in repr(ours[0]) and ours[1].state["rate"] == 0.1
+
+
+@pytest.fixture
+def foreign_module():
+    """A module with classes that exist only while the file is written."""
+    made = types.ModuleType("lightning_stand_in")
+    sys.modules[made.__name__] = made
+
+    def declare(name, *bases):
+        kind = type(name, bases or (object,), {"__module__": made.__name__})
+        setattr(made, name, kind)
+        return kind
+
+    yield declare
+    sys.modules.pop(made.__name__, None)
+
+
+def test_a_lightning_checkpoint(foreign_module):
+    attribute_dict = foreign_module("AttributeDict", dict)
+    monitor = foreign_module("Monitor")()
+    monitor.best = torch.tensor(0.5)
+    model = torch.nn.Linear(3, 2)
+    adam = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    adam.step()
+    schedule = torch.optim.lr_scheduler.StepLR(adam, 3)
+    theirs = {
+        "epoch": 3, "global_step": 12, "pytorch-lightning_version": "2.5.0",
+        "state_dict": collections.OrderedDict((f"model.{k}", v) for k, v in model.state_dict().items()),
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"current": {"ready": 1}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': 'loss'}": {"best_model_path": "/tmp/x", "monitor": monitor}},
+        "optimizer_states": [adam.state_dict()], "lr_schedulers": [schedule.state_dict()],
+        "hparams_name": "kwargs", "hyper_parameters": attribute_dict(lr=0.1, shape=torch.Size([2]), on=torch.device("cpu")),
+    }  # fmt: skip
+    file = torch_file(theirs)
+    sys.modules.pop("lightning_stand_in")
+    ours = load(file, weights_only=False)
+    assert ours["hyper_parameters"].entries["lr"] == 0.1 and isinstance(ours["hyper_parameters"], Stub)
+    state = ours["callbacks"]["ModelCheckpoint{'monitor': 'loss'}"]["monitor"].state
+    assert state["best"].item() == 0.5
+    mine = nn.Linear(3, 2)
+    mine.load_state_dict({k.removeprefix("model."): v for k, v in ours["state_dict"].items()})
+    assert mine.weight.tolist() == model.weight.tolist()
+    own = optim.Adam(mine.parameters())
+    own.load_state_dict(ours["optimizer_states"][0])
+    assert own.state[mine.weight]["exp_avg"].tolist() == adam.state[model.weight]["exp_avg"].tolist()
+    later = optim.lr_scheduler.StepLR(own, 3)
+    later.load_state_dict(ours["lr_schedulers"][0])
+    assert later.step_size == 3
+
+
+def test_training_arguments(foreign_module):
+    """``training_args.bin``: one object of classes that are not installed, with enums and devices in it."""
+    arguments = foreign_module("TrainingArguments")()
+    arguments.learning_rate, arguments.output_dir = 5e-5, "out"
+    arguments.device, arguments.dtype = torch.device("cpu"), torch.bfloat16
+    arguments.strategy = foreign_module("Strategy", str)("epoch")
+    file = torch_file(arguments)
+    sys.modules.pop("lightning_stand_in")
+    ours = load(file, weights_only=False)
+    assert ours.class_name == "lightning_stand_in.TrainingArguments" and ours.state["learning_rate"] == 5e-5
+    assert repr(ours.state["dtype"]) == "torch.bfloat16" and ours.state["strategy"].args == ("epoch",)
+
+
+# -- whole modules --------------------------------------------------------------------------------------------------
+
+
+class Mine(torch.nn.Module):
+    """A class that rushlight does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+        self.scale = torch.nn.Parameter(torch.ones(2))
+        self.register_buffer("table", torch.arange(3.0))
+        self.register_buffer("hidden", torch.zeros(1), persistent=False)
+        self.tied = self.inner[0]
+
+    def forward(self, x):
+        return x
+
+
+def test_the_state_of_an_unknown_module_can_be_read():
+    theirs = Mine()
+    whole = load(torch_file({"net": theirs}), weights_only=False)["net"]
+    assert isinstance(whole, Stub)
+    ours = state_dict_of(whole)
+    wanted = theirs.state_dict()
+    assert list(ours) == list(wanted)
+    assert all(ours[k].tolist() == v.tolist() for k, v in wanted.items())
+    assert ours["tied.weight"]._storage is ours["inner.0.weight"]._storage
+    assert ours._metadata["inner.1"] == {"version": 2}
+
+
+def test_known_modules_are_built():
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(inplace=True), torch.nn.Flatten())
+    theirs = theirs.to(memory_format=torch.channels_last).eval()
+    ours = load(torch_file(theirs), weights_only=False)
+    assert repr(ours) == repr(theirs) and not ours.training and type(ours[0]) is nn.Conv2d
+    assert ours[0].weight.stride() == theirs[0].weight.stride()
+    x = torch.arange(75.0).view(1, 3, 5, 5) / 75
+    got = ours(Tensor._of(np_to_jax(x)))
+    assert np.allclose(got.detach().numpy(), theirs(x).detach().numpy(), atol=1e-5)
+
+
+def np_to_jax(tensor):
+    import jax
+
+    return jax.device_put(tensor.numpy())
