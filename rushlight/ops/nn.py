@@ -7,6 +7,7 @@ May import the ``nn_*`` operator files only.
 
 from .nn_activation import *
 from .nn_conv import *
+from .nn_ctc import *
 from .nn_distance import *
 from .nn_dropout import *
 from .nn_embedding import *

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._errors import not_supported
-from .._graph.modes import no_grad
+from .._graph.modes import no_grad, state
 from ._op import Array, Number, op
 from .creation import arange
 from .nn_common import concrete
@@ -54,10 +54,22 @@ def check_indices(indices, rows: int, function: str) -> None:
         raise IndexError("index out of range in self")
 
 
+def _refuse_sparse(weight, name):
+    """Refuse ``sparse=True`` where it would mean something: for a gradient.
+
+    Raises:
+        NotImplementedError: naming the alternative.
+    """
+    if state.grad and weight.requires_grad:
+        raise not_supported(
+            f"{name}(sparse=True) with a weight that requires grad", "Use sparse=False: gradients are dense arrays."
+        )
+
+
 def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
     """Rows of ``weight``, with the argument order of ``torch.embedding``."""
     if sparse:
-        raise not_supported("embedding(sparse=True)", "Use sparse=False: gradients are dense arrays.")
+        _refuse_sparse(weight, "embedding")
     shape = weight._array().shape
     check_indices(indices, shape[0], "embedding")
     return _embedding(weight, indices, padding_idx, bool(scale_grad_by_freq))
@@ -104,7 +116,7 @@ def embedding_bag(
         NotImplementedError: ``sparse=True``, or weights with a mode other than ``"sum"``.
     """
     if sparse:
-        raise not_supported("embedding_bag(sparse=True)", "Use sparse=False: gradients are dense arrays.")
+        _refuse_sparse(weight, "embedding_bag")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and mode != "sum":

@@ -31,6 +31,7 @@ from ...ops.nn_conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from ...ops.nn_ctc import ctc_loss
 from ...ops.nn_distance import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -75,6 +76,12 @@ from ...ops.nn_pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ...ops.nn_pool_fractional import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+)
 from ...ops.nn_pool_mean import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -110,7 +117,7 @@ from .activation import (
     threshold,
 )
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from .loss import triplet_margin_with_distance_loss
+from .loss import linear_cross_entropy, triplet_margin_with_distance_loss
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from .resize import upsample, upsample_bilinear, upsample_nearest
 from .sparse import embedding, embedding_bag, one_hot

@@ -6,32 +6,25 @@ May import the functions and the other layers. Every loss takes ``reduction``: `
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
 
-from ...ops.nn_loss import legacy_reduction
 from .. import functional as F
-from .distance import PairwiseDistance
-from .module import Module
-
-
-class _Loss(Module):
-    """What all losses share: a reduction."""
-
-    __constants__ = ["reduction"]
-
-    def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
-        super().__init__()
-        older = size_average is not None or reduce is not None
-        self.reduction = legacy_reduction(size_average, reduce) if older else reduction
-
-
-class _WeightedLoss(_Loss):
-    """A loss with a weight for each class, or each element, as a buffer."""
-
-    def __init__(self, weight=None, size_average=None, reduce=None, reduction: str = "mean") -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+from ._loss_base import _Loss, _WeightedLoss
+from ._margin_losses import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
+from ._options import shown
+from .linear import Linear
+from .linear_cross_entropy_options import LinearCrossEntropyOptions
 
 
 class L1Loss(_Loss):
@@ -232,39 +225,6 @@ class BCEWithLogitsLoss(_Loss):
         )
 
 
-class HingeEmbeddingLoss(_Loss):
-    """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1.
-
-    Args:
-        margin: how far apart the negatives are to be.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: both any, equal.
-    """
-
-    __constants__ = ["margin", "reduction"]
-
-    def __init__(self, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.margin = margin
-
-    def forward(self, input, target):
-        return F.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
-
-
-class MultiLabelMarginLoss(_Loss):
-    """Hinge loss between each target class and each other class; the targets end at the first -1.
-
-    Args:
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: input and target ``(N, C)`` or ``(C,)``.
-    """
-
-    def forward(self, input, target):
-        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
-
-
 class SmoothL1Loss(_Loss):
     """Squared below ``beta``, absolute above (Girshick 2015).
 
@@ -306,19 +266,6 @@ class HuberLoss(_Loss):
 
     def forward(self, input, target):
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
-
-
-class SoftMarginLoss(_Loss):
-    """``log(1 + exp(-target * input))`` with targets of 1 and -1.
-
-    Args:
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: both any, equal.
-    """
-
-    def forward(self, input, target):
-        return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class CrossEntropyLoss(_WeightedLoss):
@@ -369,192 +316,121 @@ class CrossEntropyLoss(_WeightedLoss):
         )
 
 
-class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """One logistic loss per class, averaged over classes.
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """A linear layer and the cross-entropy of its result, in one.
 
     Args:
-        weight: one factor per class.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        in_features: the size of an input.
+        num_classes: how many classes.
+        out_features: further sizes, for a loss at several positions.
+        bias: whether the linear layer has one.
+        device, dtype: of its parameters.
+        reduction, weight, ignore_index, label_smoothing: as for ``CrossEntropyLoss``.
+        options: a ``LinearCrossEntropyOptions`` works in chunks, so that all logits never exist at once.
 
-    Shape: input and target ``(N, C)``.
-    """
-
-    def forward(self, input, target):
-        return F.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
-
-
-class CosineEmbeddingLoss(_Loss):
-    """``1 - cos`` of pairs with target 1, ``max(0, cos - margin)`` of those with -1.
-
-    Args:
-        margin: a cosine up to which negatives cost nothing.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: inputs ``(N, D)`` with target ``(N,)``, or ``(D,)`` with ``()``.
+    Shape: input ``(N, in_features)`` with class indices ``(N, *out_features)``, or ``(in_features,)`` with ``()``.
 
     Raises:
-        RuntimeError: dimensions that do not fit, when called.
+        RuntimeError: a weight or a smoothing that does not fit.
     """
 
-    __constants__ = ["margin", "reduction"]
-
-    def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.margin = margin
-
-    def forward(self, input1, input2, target):
-        return F.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
-
-
-class MarginRankingLoss(_Loss):
-    """``max(0, -target * (input1 - input2) + margin)``, where a target of 1 ranks the first higher.
-
-    Args:
-        margin: by how much.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: all three any, equal.
-    """
-
-    __constants__ = ["margin", "reduction"]
-
-    def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
-        super().__init__(size_average, reduce, reduction)
-        self.margin = margin
-
-    def forward(self, input1, input2, target):
-        return F.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
-
-
-class MultiMarginLoss(_WeightedLoss):
-    """Mean over classes of ``max(0, margin - x[target] + x[i]) ** p``.
-
-    Args:
-        p: 1 or 2.
-        margin: by how much the target is to win.
-        weight: one factor per class.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: input ``(N, C)`` with target ``(N,)``, or ``(C,)`` with ``()``.
-
-    Raises:
-        ValueError: another ``p``, or a weight that is not one-dimensional.
-    """
-
-    __constants__ = ["p", "margin", "reduction"]
-
-    def __init__(
-        self, p: int = 1, margin: float = 1.0, weight=None, size_average=None, reduce=None, reduction: str = "mean"
-    ) -> None:
-        super().__init__(weight, size_average, reduce, reduction)
-        if p != 1 and p != 2:
-            raise ValueError("only p == 1 and p == 2 supported")
-        if weight is not None and weight.dim() != 1:
-            raise ValueError(f"MultiMarginLoss: expected weight to be None or 1D tensor, got {weight.dim()}D instead")
-        self.p = p
-        self.margin = margin
-
-    def forward(self, input, target):
-        return F.multi_margin_loss(
-            input, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
-        )
-
-
-class TripletMarginLoss(_Loss):
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` (Balntas et al. 2016).
-
-    Args:
-        margin: by how much; positive.
-        p: which norm the distance is.
-        eps: added to the differences.
-        swap: use ``d(positive, negative)`` where that is smaller.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-
-    Shape: all three ``(N, D)`` or ``(D,)``.
-
-    Raises:
-        ValueError: the margin is not positive.
-    """
-
-    __constants__ = ["margin", "p", "eps", "swap", "reduction"]
+    __constants__ = ["num_classes", "out_features", "reduction", "ignore_index", "label_smoothing"]
 
     def __init__(
         self,
-        margin: float = 1.0,
-        p: float = 2.0,
-        eps: float = 1e-6,
-        swap: bool = False,
-        size_average=None,
-        reduce=None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        _check_margin("TripletMarginLoss", margin)
-        self.margin = margin
-        self.p = p
-        self.eps = eps
-        self.swap = swap
-
-    def forward(self, anchor, positive, negative):
-        return F.triplet_margin_loss(
-            anchor,
-            positive,
-            negative,
-            margin=self.margin,
-            p=self.p,
-            eps=self.eps,
-            swap=self.swap,
-            reduction=self.reduction,
-        )
-
-
-def _check_margin(name, margin):
-    if margin <= 0:
-        raise ValueError(f"{name}: expected margin to be greater than 0, got {margin} instead")
-
-
-class TripletMarginWithDistanceLoss(_Loss):
-    """The triplet loss with any distance.
-
-    Args:
-        distance_function: of two tensors; default ``PairwiseDistance()``.
-        margin, swap, reduction: as for ``TripletMarginLoss``.
-
-    Raises:
-        ValueError: the margin is not positive.
-    """
-
-    __constants__ = ["margin", "swap", "reduction"]
-
-    def __init__(
-        self,
+        in_features: int,
+        num_classes: int,
         *,
-        distance_function: Callable | None = None,
-        margin: float = 1.0,
-        swap: bool = False,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device=None,
+        dtype=None,
         reduction: str = "mean",
+        weight=None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: LinearCrossEntropyOptions | None = None,
     ) -> None:
-        super().__init__(reduction=reduction)
-        _check_margin("TripletMarginWithDistanceLoss", margin)
-        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
-        self.margin = margin
-        self.swap = swap
+        if weight is not None and weight.shape != (num_classes,):
+            raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}")
+        if label_smoothing < 0 or label_smoothing > 1.0:
+            raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
+        super().__init__(weight=weight, reduction=reduction)
+        self.num_classes = num_classes
+        self.out_features = out_features
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        rows = math.prod(out_features, start=num_classes)
+        self.linear = Linear(in_features, rows, bias=bias, device=device, dtype=dtype)
+        self.options = options
 
-    def forward(self, anchor, positive, negative):
-        return F.triplet_margin_with_distance_loss(
-            anchor,
-            positive,
-            negative,
-            distance_function=self.distance_function,
-            margin=self.margin,
-            swap=self.swap,
+    def forward(self, input, target):
+        size, linear = (self.num_classes, *self.out_features), self.linear
+        return F.linear_cross_entropy(
+            input,
+            linear.weight.reshape((*size, linear.in_features)),
+            target,
+            linear_bias=None if linear.bias is None else linear.bias.reshape(size),
+            weight=self.weight,
             reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
         )
 
+    def extra_repr(self) -> str:
+        rest = shown(self, "num_classes", "out_features")
+        more = shown(self, "reduction", "ignore_index", "label_smoothing", "options")
+        return f"in_features={self.linear.in_features}, {rest}, bias={self.linear.bias is not None}, {more}"
+
+
+class CTCLoss(_Loss):
+    """Minus the log-probability of all alignments of a sequence of labels (Graves et al. 2006).
+
+    Args:
+        blank: the label that stands for none.
+        reduction: ``"mean"`` (of the losses divided by the targets' lengths), ``"sum"`` or ``"none"``.
+        zero_infinity: 0 where a target is too long for its input, and no gradient.
+
+    Shape: log-probabilities ``(T, N, C)`` or ``(T, C)``, targets ``(N, S)`` or ``(sum of lengths,)``, both lengths
+        ``(N,)`` or ``()``.
+
+    Raises:
+        RuntimeError: sizes, lengths or labels that do not fit, when called.
+    """
+
+    __constants__ = ["blank", "reduction"]
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs, targets, input_lengths, target_lengths):
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
+
+
+# torch's pickles and printouts know these from here.
+for _layer in (
+    _Loss,
+    _WeightedLoss,
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+):
+    _layer.__module__ = __name__
 
 __all__ = [
     "L1Loss", "NLLLoss", "NLLLoss2d", "PoissonNLLLoss", "GaussianNLLLoss", "KLDivLoss", "MSELoss", "BCELoss",
     "BCEWithLogitsLoss", "HingeEmbeddingLoss", "MultiLabelMarginLoss", "SmoothL1Loss", "HuberLoss", "SoftMarginLoss",
-    "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "CosineEmbeddingLoss", "MarginRankingLoss", "MultiMarginLoss",
-    "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "CrossEntropyLoss", "LinearCrossEntropyLoss", "MultiLabelSoftMarginLoss", "CosineEmbeddingLoss",
+    "MarginRankingLoss", "MultiMarginLoss", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "CTCLoss",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..._graph.modes import no_grad
 from ...ops import creation
 from .. import functional as F
+from .. import init
 from ..parameter import Parameter
 from .module import Module
 
@@ -36,8 +37,7 @@ class _Table(Module):
 
     def reset_parameters(self) -> None:
         """Draw the table from the standard normal distribution; the row of ``padding_idx`` becomes zero."""
-        with no_grad():
-            self.weight.normal_()
+        init.normal_(self.weight)
         self._fill_padding_idx_with_zero()
 
     def _fill_padding_idx_with_zero(self) -> None:
