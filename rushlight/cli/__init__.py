@@ -1,1 +1,1 @@
-"""The command line: ``main`` parses it, ``runner`` runs a program under the torch alias. Imports nothing itself."""
+"""The command line: ``main`` parses it, ``runner`` runs a program under the torch alias, ``tools`` look at files."""

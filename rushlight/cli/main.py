@@ -1,6 +1,6 @@
-"""Owns the ``rushlight`` command: its options, help and version; the only file that imports typer.
+"""Owns the ``rushlight`` command: its options, help and version, and ``rushlight run``.
 
-May import ``cli.runner`` and ``_version``.
+May import typer, ``cli.runner``, ``cli.tools`` and ``_version``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import typer.main
 
 from .._version import TORCH_VERSION, __version__
 from .runner import Program, execute
+from .tools import add_commands
 
 app = typer.Typer(
     add_completion=False,
@@ -72,6 +73,9 @@ def _run(
     else:
         raise typer.BadParameter("name a script, or give -m MODULE or -c CODE", ctx=ctx, param_hint="SCRIPT")
     ctx.obj.append(program)
+
+
+add_commands(app)
 
 
 def main() -> None:

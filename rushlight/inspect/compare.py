@@ -1,0 +1,244 @@
+"""Owns ``compare``: which tensors of two checkpoints were renamed, added, removed or changed, and by how much.
+
+May import the sources, statistics and rich.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .. import dtypes
+from .report import _plain
+from .source import Entry, Source, blocks
+from .stats import number, short_dtype
+
+
+def compare(a: Source, b: Source, rtol: float = 0.0, atol: float = 0.0) -> dict[str, Any]:
+    """What became of the tensors of ``a`` in ``b``, as plain data for JSON.
+
+    Names that differ are matched where one set has a prefix that the other lacks, and where contents are equal.
+
+    Args:
+        a, b: the checkpoints.
+        rtol, atol: elements count as equal where ``|a - b| <= atol + rtol * |b|``.
+    """
+    old, new = ({entry.name: entry for entry in source.entries} for source in (a, b))
+    pairs = [(name, name, "") for name in old if name in new]
+    left, right = [n for n in old if n not in new], [n for n in new if n not in old]
+    for match in (_by_prefix, lambda l, r: _by_content(a, b, [old[n] for n in l], [new[n] for n in r])):
+        found = match(left, right)
+        pairs += found
+        left = [n for n in left if n not in {p[0] for p in found}]
+        right = [n for n in right if n not in {p[1] for p in found}]
+    changed = []
+    for was, now, how in pairs:
+        row = {} if how == "content" else difference(a, old[was], b, new[now], rtol, atol)
+        if row:
+            changed.append({"name": was, "to": now, **row})
+    renamed = [{"from": was, "to": now, "by": how} for was, now, how in pairs if how]
+    values = _values(a, b)
+    return {
+        "a": a.path,
+        "b": b.path,
+        "equal": not (changed or renamed or left or right or values),
+        "unchanged": len(pairs) - len(changed) - sum(r["by"] == "content" for r in renamed),
+        "renamed": renamed,
+        "removed": [_describe(old[n]) for n in left],
+        "added": [_describe(new[n]) for n in right],
+        "changed": changed,
+        "values": values,
+    }
+
+
+def _describe(entry: Entry) -> dict[str, Any]:
+    return {"name": entry.name, "dtype": entry.dtype.name, "shape": list(entry.shape)}
+
+
+def _by_prefix(left: list[str], right: list[str]) -> list[tuple[str, str, str]]:
+    """Pairs that differ by one change of prefix, where that holds for half of the names or more."""
+    ends: dict[str, list[str]] = {}
+    for name in right:
+        for _, end in _splits(name):
+            ends.setdefault(end, []).append(name)
+    votes: Counter[tuple[str, str]] = Counter()
+    for name in left:
+        for start, end in _splits(name):
+            found = ends.get(end)
+            if found:
+                votes.update((start, other.removesuffix(end)) for other in found)
+                break
+    if not votes:
+        return []
+    (gone, come), count = votes.most_common(1)[0]
+    if count * 2 < min(len(left), len(right)):
+        return []
+    there = set(right)
+    pairs = [(name, come + name[len(gone) :], "prefix") for name in left if name.startswith(gone)]
+    return [pair for pair in pairs if pair[1] in there]
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """A name cut before each of its parts, the longest end first."""
+    at = 0
+    while at >= 0:
+        yield name[:at], name[at:]
+        at = name.find(".", at) + 1 or -1
+
+
+def _by_content(a: Source, b: Source, left: list[Entry], right: list[Entry]) -> list[tuple[str, str, str]]:
+    """Pairs of equal dtype, shape and values."""
+    kinds = {(e.dtype, e.shape) for e in left} & {(e.dtype, e.shape) for e in right}
+    waiting: dict[tuple, list[str]] = {}
+    for entry in right:
+        if (entry.dtype, entry.shape) in kinds:
+            waiting.setdefault((entry.dtype, entry.shape, digest(b, entry)), []).append(entry.name)
+    found = []
+    for entry in left:
+        if (entry.dtype, entry.shape) in kinds:
+            names = waiting.get((entry.dtype, entry.shape, digest(a, entry)))
+            if names:
+                found.append((entry.name, names.pop(0), "content"))
+    return found
+
+
+def digest(source: Source, entry: Entry) -> bytes:
+    """A hash of a tensor's values, whatever their layout in the file."""
+    made = hashlib.blake2b(digest_size=16)
+    for chunk in source.chunks(entry):
+        made.update(chunk.view(np.uint8).data)
+    return made.digest()
+
+
+def difference(a: Source, x: Entry, b: Source, y: Entry, rtol: float, atol: float) -> dict[str, Any]:
+    """How two tensors differ; empty where they do not.
+
+    Returns:
+        dict: ``shape`` or ``dtype`` as pairs where they differ; ``norm`` of both as a pair, and of what was added
+            ``difference``, its ratio to the first ``relative``, the largest ``max`` and how many ``elements`` differ.
+    """
+    made: dict[str, Any] = {}
+    if x.dtype is not y.dtype:
+        made["dtype"] = [x.dtype.name, y.dtype.name]
+    if x.shape != y.shape:
+        return made | {"shape": [list(x.shape), list(y.shape)]}
+    one, two = a.read(x), b.read(y)
+    if one.flags.c_contiguous and two.flags.c_contiguous:
+        one, two = one.reshape(-1), two.reshape(-1)
+    if not made and all(_same_bytes(one[part], two[part]) for part in blocks(one.shape)):
+        return made
+    squares, most, count = np.zeros(3), 0.0, 0
+    with np.errstate(all="ignore"):
+        for part in blocks(one.shape):
+            p, q = _exact(one[part]), _exact(two[part])
+            # What is not finite in the same way on both sides does not differ.
+            same = (p == q) | (np.isnan(p) & np.isnan(q))
+            away = np.where(same, 0, np.abs(p - q))
+            differs = ~same & ~(away <= atol + rtol * np.abs(q))
+            count += int(differs.sum())
+            finite = away[np.isfinite(away)]
+            most = math.inf if finite.size < away.size else max(most, float(away.max(initial=0)))
+            squares += [float(np.square(np.abs(v[np.isfinite(v)])).sum()) for v in (p, q)] + [
+                float(np.square(finite).sum())
+            ]
+    if not count and not made:
+        return made
+    norms = np.sqrt(squares).tolist()
+    relative = norms[2] / norms[0] if norms[0] else (0.0 if not norms[2] else None)
+    return made | {
+        "norm": norms[:2],
+        "difference": norms[2],
+        "relative": relative,
+        "max": most if math.isfinite(most) else None,
+        "elements": count,
+        "of": x.count,
+    }
+
+
+def _same_bytes(p: np.ndarray, q: np.ndarray) -> bool:
+    p, q = (np.ascontiguousarray(v).reshape(-1).view(np.uint8) for v in (p, q))
+    return bool((p == q).all())
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
+
+
+def _values(a: Source, b: Source) -> list[dict[str, Any]]:
+    old, new = ({path: _plain(value) for path, value in source.values.items()} for source in (a, b))
+    return [
+        {"path": path, "a": old.get(path), "b": new.get(path), "in": [path in old, path in new]}
+        for path in dict.fromkeys([*old, *new])
+        if (path in old) != (path in new) or old[path] != new[path]
+    ]
+
+
+def show(data: dict, console: Console) -> None:
+    """Print a comparison."""
+    arrow = "->"
+    prefixes = [r for r in data["renamed"] if r["by"] == "prefix"]
+    if prefixes:
+        first = prefixes[0]
+        gone, come = _outer(first["from"], first["to"])
+        what = f"renamed  {len(prefixes):,} names: '{gone}' {arrow} '{come}'"
+        console.print(Text(what, style="cyan"))
+    for row in data["renamed"]:
+        if row["by"] == "content":
+            console.print(Text(f"renamed  {row['from']} {arrow} {row['to']}", style="cyan"))
+    for kind, style in (("removed", "red"), ("added", "green")):
+        for row in data[kind]:
+            shape = ",".join(map(str, row["shape"]))
+            console.print(Text(f"{kind:<8} {row['name']} {row['dtype']}[{shape}]", style=style))
+    if data["changed"]:
+        console.print(_table(data["changed"]))
+    for row in data["values"]:
+        old, new = (_shown(row[k]) if here else "nothing" for k, here in zip("ab", row["in"]))
+        console.print(Text(f"value    {row['path']}: {old} {arrow} {new}", style="yellow"))
+    counts = [f"{len(data[k]):,} {k}" for k in ("changed", "renamed", "added", "removed") if data[k]]
+    if data["equal"]:
+        console.print(Text(f"equal    all {data['unchanged']:,} tensors and all values", style="green"))
+    else:
+        same = f"{data['unchanged']:,} unchanged"
+        others = [f"{len(data['values']):,} values differ"] if data["values"] else []
+        console.print(Text("differs  " + ", ".join([*counts, same, *others]), style="bold"))
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _outer(was: str, now: str) -> tuple[str, str]:
+    """The prefixes by which two names differ."""
+    return next((a, b) for a, end in _splits(was) for b, other in _splits(now) if end == other)
+
+
+def _table(rows: list[dict]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("changed", overflow="fold")
+    for head in ("norm a", "norm b", "|b - a|", "relative", "largest"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        name = Text(row["to"])
+        if "dtype" in row:
+            name.append(f" {_short(row['dtype'][0])} -> {_short(row['dtype'][1])}", style="yellow")
+        if "shape" in row:
+            old, new = (",".join(map(str, shape)) for shape in row["shape"])
+            name.append(f" [{old}] -> [{new}]", style="yellow")
+            table.add_row(name, "", "", "", "", "")
+            continue
+        relative = "-" if row["relative"] is None else f"{row['relative']:.2%}"
+        cells = [number(v) for v in (*row["norm"], row["difference"])]
+        table.add_row(name, *cells, relative, "NaN/Inf" if row["max"] is None else number(row["max"]))
+    return table
+
+
+def _short(name: str) -> str:
+    return short_dtype(dtypes.ALL[name])

@@ -1,0 +1,80 @@
+"""Owns numpy's npz archives for streaming: arrays read one at a time, and written in pieces.
+
+May import dtypes, numpy, the standard library and ``source``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from .. import dtypes
+from .safetensors_file import dense_stride
+from .source import Entry, Source, UnreadableFile
+
+_PLAIN = "?bhilqBHILQefdFD"
+
+
+def open_source(path: Path) -> Source:
+    """Open an archive; arrays of objects or text are listed as values, and not read."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise UnreadableFile(f"{path}: not an npz archive ({error})") from error
+    made = Source(str(path), "npz", closers=[archive.close])
+    for record in archive.namelist():
+        name = record.removesuffix(".npy")
+        with archive.open(record) as file:
+            try:
+                version = np.lib.format.read_magic(file)
+                # Objects would have to be unpickled; their header says so before any of it is read.
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(file)
+            except ValueError as error:
+                made.values[name] = f"<{record}: {error}>"
+                continue
+        if kind.char not in _PLAIN:
+            made.values[name] = f"<array of {kind}, shape {shape}>"
+            continue
+        entry = Entry(name, dtypes.from_numpy(kind.newbyteorder("=")), tuple(shape), record, stride=dense_stride(shape))
+        made.entries.append(entry)
+        made.storages[record] = entry.nbytes
+
+    def load(entry: Entry) -> np.ndarray:
+        with archive.open(str(entry.storage)) as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+        return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)).reshape(array.shape)
+
+    made.reader = load
+    return made
+
+
+def check_dtype(dtype: dtypes.dtype) -> None:
+    """Refuse what the format cannot hold.
+
+    Raises:
+        ValueError: numpy itself has no such dtype.
+    """
+    if dtype.np.char not in _PLAIN:
+        raise ValueError(f"npz has no {dtype.name}; cast it with --dtype float32, or write a .safetensors file")
+
+
+def write(
+    file,
+    entries: Iterable[tuple[str, dtypes.dtype, tuple[int, ...]]],
+    chunks: Callable[[str], Iterable[np.ndarray]],
+) -> None:
+    """Write an archive in one pass; arguments as for ``safetensors_file.write``."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, dtype, shape in entries:
+            check_dtype(dtype)
+            # A fixed date, so that equal tensors give equal files.
+            record = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            with archive.open(record, "w", force_zip64=True) as out:
+                header = {"descr": np.lib.format.dtype_to_descr(dtype.np), "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(out, header)
+                for chunk in chunks(name):
+                    out.write(np.ascontiguousarray(chunk).view(np.uint8).data)

@@ -1,0 +1,204 @@
+"""The commands that look at checkpoints: what they print, and their exit codes."""
+
+import json
+
+import pytest
+from processes import rushlight
+from typer.testing import CliRunner
+
+import rushlight as torch
+from rushlight.cli.main import app
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        done = CliRunner().invoke(app, arguments, obj=[])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return command
+
+
+@pytest.fixture
+def files(run):
+    torch.manual_seed(0)
+    weight = torch.randn(20, 30)
+    sd = {
+        "features.conv.weight": torch.randn(4, 3, 3, 3),
+        "features.conv.bias": torch.zeros(4),
+        "embed.weight": weight,
+        "head.weight": weight,
+    }
+    torch.save({"epoch": 3, "state_dict": sd}, "a.ckpt")
+    other = {f"module.{k}": v.clone() for k, v in sd.items()}
+    other["module.features.conv.weight"][0, 0] *= 1.5
+    other["module.head.weight"][0, 0] = float("nan")
+    torch.save({"epoch": 4, "state_dict": other}, "b.ckpt")
+    return run
+
+
+def test_inspect(files):
+    code, out, _ = files("inspect", "a.ckpt")
+    lines = out.splitlines()
+    assert code == 0 and max(map(len, lines)) <= 80
+    assert lines[0] == "a.ckpt" and "4 tensors" in lines[1] and "1,312 elements" not in lines[1]
+    row = next(line for line in lines if line.lstrip().startswith("weight") and "[4,3,3,3]" in line)
+    assert "432 B" in row and any(block in row for block in "▁▂▃▄▅▆▇█")
+    assert any("zeros" in line for line in lines if "f32[4]" in line)
+    assert "epoch = 3" in lines
+    assert "total    712 elements in 2.85 kB (float32 712)" in lines
+    assert "shared   state_dict.embed.weight, state_dict.head.weight" in lines
+    assert "all zero state_dict.features.conv.bias" in lines
+    assert "\x1b" not in out
+
+
+def test_inspect_finds_nan(files):
+    code, out, _ = files("inspect", "b.ckpt")
+    assert code == 1 and "NaN      state_dict.module.head.weight (1 of 600)" in out.splitlines()
+    code, out, _ = files("inspect", "b.ckpt", "--no-stats")
+    assert code == 0 and "NaN" not in out
+    code, out, _ = files("inspect", "b.ckpt", "--depth", "1")
+    assert "features.conv" not in out.partition("\n\n")[2].partition("epoch")[0]
+
+
+def test_inspect_as_json(files):
+    code, out, _ = files("inspect", "b.ckpt", "--json", "--only", "state_dict.module")
+    data = json.loads(out)
+    assert code == 1 and data["format"] == "torch zip"
+    first = data["tensors"][0]
+    assert (first["name"], first["dtype"], first["shape"], first["bytes"]) == (
+        "features.conv.weight", "float32", [4, 3, 3, 3], 432,
+    )  # fmt: skip
+    assert sum(first["statistics"]["histogram"]) == 108
+    assert {"kind": "nan", "name": "head.weight", "count": 1, "of": 600} in data["findings"]
+
+
+def test_inspect_in_ascii(files, tmp_path):
+    from processes import run_python
+
+    done = run_python("-m", "rushlight", "inspect", "a.ckpt", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and done.stdout.isascii() and "#" in done.stdout, done.stderr
+
+
+def test_diff(files):
+    code, out, _ = files("diff", "a.ckpt", "b.ckpt")
+    lines = out.splitlines()
+    assert code == 1 and max(map(len, lines)) <= 80
+    assert lines[0] == "renamed  4 names: 'state_dict.' -> 'state_dict.module.'"
+    assert any("conv.weight" in line and "%" in line for line in lines)
+    assert any("NaN/Inf" in line for line in lines)
+    assert "value    epoch: 3 -> 4" in lines
+    assert lines[-1] == "differs  2 changed, 4 renamed, 2 unchanged, 1 values differ"
+    assert files("diff", "a.ckpt", "a.ckpt")[:2] == (0, "equal    all 4 tensors and all values\n")
+
+
+def test_diff_within_a_tolerance(files):
+    torch.save({"w": torch.tensor([1.0, 2.0])}, "x.pth")
+    torch.save({"w": torch.tensor([1.0, 2.001])}, "y.pth")
+    assert files("diff", "x.pth", "y.pth")[0] == 1
+    assert files("diff", "x.pth", "y.pth", "--rtol", "1e-3")[0] == 0
+    data = json.loads(files("diff", "x.pth", "y.pth", "--json")[1])
+    (row,) = data["changed"]
+    assert row["difference"] == pytest.approx(0.001, rel=1e-3) and (row["elements"], row["of"]) == (1, 2)
+    assert row["relative"] == pytest.approx(0.001 / 5**0.5, rel=1e-3)
+
+
+def test_diff_recognises_content(files):
+    one, two = torch.randn(3, 3), torch.randn(3, 3)
+    torch.save({"a": one, "b": two, "gone": torch.ones(2)}, "x.pth")
+    torch.save({"p": two, "q": one, "new": torch.ones(3), "b16": one.half()}, "y.pth")
+    code, out, _ = files("diff", "x.pth", "y.pth")
+    assert code == 1 and out.splitlines() == [
+        "renamed  a -> q",
+        "renamed  b -> p",
+        "removed  gone float32[2]",
+        "added    new float32[3]",
+        "added    b16 float16[3,3]",
+        "differs  2 renamed, 2 added, 1 removed, 0 unchanged",
+    ]
+
+
+def test_convert_there_and_back(files):
+    code, out, err = files("convert", "a.ckpt", "c.safetensors", "--only", "state_dict")
+    assert code == 0 and out.startswith("c.safetensors  ") and err == ""
+    assert files("convert", "c.safetensors", "d.pth")[0] == 0
+    assert files("diff", "a.ckpt", "d.pth", "--only", "state_dict")[0] == 0
+    code, _, err = files("convert", "a.ckpt", "e.npz")
+    assert code == 0 and "1 values that are no tensors were left out" in err
+
+
+def test_convert_casts_and_shards(files):
+    code, out, _ = files("convert", "a.ckpt", "c.safetensors", "--dtype", "bf16", "--shard-size", "1kB")
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == [
+        "c-00001-of-00002.safetensors", "c-00002-of-00002.safetensors", "c.safetensors.index.json",
+    ]  # fmt: skip
+    data = json.loads(files("inspect", "c.safetensors.index.json", "--json")[1])
+    assert data["totals"]["by_dtype"] == {"bfloat16": 712} and len(data["shared"]) == 1
+    torch.save({"w": torch.tensor([1e9])}, "x.pth")
+    code, _, err = files("convert", "x.pth", "y.pth", "--dtype", "float16")
+    assert code == 1 and "overflow: w: 1 finite values do not fit float16" in err
+
+
+def test_rename(files):
+    assert files("rename", "b.ckpt", "--map", r"^module\.=", "-o", "c.ckpt")[0] == 0
+    assert next(iter(torch.load("c.ckpt")["state_dict"])) == "features.conv.weight"
+    code, _, err = files("rename", "b.ckpt", "--map", "^nothing=x", "-o", "d.ckpt")
+    assert code == 1 and "no name matches; the first ones are: state_dict.module" in err.replace("\n", " ")
+
+
+def test_verify(files, tmp_path):
+    code, out, _ = files("verify", "a.ckpt")
+    assert code == 0 and "checksums: all" in out and "BAD" not in out
+    data = bytearray((tmp_path / "a.ckpt").read_bytes())
+    at = bytes(data).index(torch.load("a.ckpt")["state_dict"]["embed.weight"].numpy().tobytes())
+    data[at + 100] ^= 1
+    (tmp_path / "c.ckpt").write_bytes(data)
+    code, out, _ = files("verify", "c.ckpt")
+    assert code == 1 and "BAD  checksums: 1 records were changed after saving: data/" in out
+    (tmp_path / "d.ckpt").write_bytes(data[: len(data) // 2])
+    code, out, err = files("verify", "d.ckpt")
+    assert code == 2 and out == "" and err.startswith("rushlight: d.ckpt: PytorchStreamReader failed")
+    assert files("convert", "a.ckpt", "e.npz")[0] == 0
+    assert json.loads(files("verify", "e.npz", "--json")[1])["ok"] is True
+
+
+def test_verify_names_code(files):
+    import pickle
+    import zipfile
+
+    class Trap:
+        def __reduce__(self):
+            return print, ("hello",)
+
+    with zipfile.ZipFile("a.pth", "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({"x": Trap()}, 2))
+    code, out, _ = files("verify", "a.pth")
+    assert code == 1 and "hello" not in out and "print" in out and "warn names: PyTorch would import" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "no.pth"], "rushlight: no.pth: No such file or directory"),
+        (["diff", "a.ckpt", "no.pth"], "rushlight: no.pth: No such file or directory"),
+        (["convert", "a.ckpt", "b.xyz"], "expected a name that ends in .pth"),
+        (["convert", "a.ckpt", "b.npz", "--shard-size", "1MB"], "npz has no sharded form"),
+        (["convert", "a.ckpt", "b.pth", "--dtype", "int8"], "dtype: expected one of"),
+        (["convert", "a.ckpt", "b.pth", "--shard-size", "many"], "size: expected a number and a unit"),
+        (["convert", "a.ckpt", "no/such/b.pth"], "does not exist"),
+        (["rename", "a.ckpt", "--map", "(=", "-o", "b.pth"], "regular expression"),
+        (["inspect", "a.ckpt", "--only", "model"], "no tensors under 'model'. At the top there are: state_dict"),
+    ],
+)
+def test_what_cannot_be_done(files, arguments, message):
+    code, out, err = files(*arguments)
+    assert code == 2 and out == "" and message in err.replace("\n", " ")
+
+
+def test_wrong_use_has_the_same_code():
+    done = rushlight("rename", "a.pth")
+    assert done.returncode == 2 and "--map" in done.stderr
