@@ -25,14 +25,18 @@ from .dtypes import *
 from .dtypes import bool_ as bool
 from .ops._promotion import can_cast, promote_types, result_type
 from .ops.compare import *
+from .ops.compose import *
+from .ops.compose import complex_ as complex
 from .ops.convert import *
 from .ops.creation import *
-from .ops.creation import complex_ as complex
 from .ops.creation import range_ as range
 from .ops.indexing import *
 from .ops.join import *
 from .ops.legacy import *
-from .ops.linalg import *
+from .ops.diagonals import *
+from .ops.linalg_old import *
+from .ops.norms import *
+from .ops.products import *
 from .ops.nn import *
 from .ops.operators import *
 from .ops.pointwise import *
@@ -40,9 +44,11 @@ from .ops.pointwise import *
 from .ops.random import *
 from .ops.reduce import *
 from .ops.scan import *
+from .ops.scatter import *
 from .ops.search import *
 from .ops.shape import *
 from .ops.sorting import *
+from .ops.strided import *
 from .ops.unary import *
 from .random import (
     Generator,
@@ -62,15 +68,20 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "alias", "backends", "checkpoint", "cuda", "distributed", "linalg", "models", "nn", "optim", "random",
-        "utils", "version",
+        "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "linalg", "masked", "models", "nn",
+        "optim", "random", "signal", "special", "utils", "version",
     }
 )  # fmt: skip
+# Names whose subpackage loads on first use.
+_LAZY_NAMES = {"compile": "compiler"}
 
 
 def __getattr__(name: str):
-    if name in _LAZY:
-        import importlib
+    import importlib
 
+    if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY_NAMES:
+        found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
+        return found
     raise _missing_name(__name__, name)

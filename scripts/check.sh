@@ -24,6 +24,7 @@ step() {
 step "lint (ruff)" ruff check .
 step "format (ruff)" ruff format --check .
 step "types (pyright)" pyright --pythonpath "$PYTHON"
+step "stubs are fresh" "$PYTHON" scripts/make_stubs.py --check
 step "import layers (import-linter)" lint-imports
 step "tests (pytest, warnings are errors)" "$PYTHON" -m pytest
 step "doctests" "$PYTHON" -m pytest --doctest-modules rushlight

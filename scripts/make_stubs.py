@@ -6,6 +6,7 @@ Run ``python scripts/make_stubs.py`` after adding an operator; ``--check`` fails
 from __future__ import annotations
 
 import inspect
+import subprocess
 import sys
 from pathlib import Path
 
@@ -106,7 +107,13 @@ def stub() -> str:
 def to_device(array: Any, where: devices.device) -> Any: ...
 def from_host(host: np.ndarray, where: Any = ..., requires_grad: bool = ..., cls: Any = ...) -> Tensor: ...
 """
-    return HEAD + "\n".join(lines) + "\n" + tail
+    return formatted(HEAD + "\n".join(lines) + "\n" + tail)
+
+
+def formatted(text: str) -> str:
+    """The text as ``ruff format`` leaves it, so that the formatter and the generator agree."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
 def main() -> int:

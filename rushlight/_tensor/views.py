@@ -5,6 +5,8 @@ May import program; a path is a tuple of (program, dynamic numbers), applied fro
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 

@@ -19,7 +19,7 @@ from .. import dtypes
 from .._errors import type_name
 from .._graph.engine import Values
 from .._graph.modes import state
-from .._tensor.program import OpNode, Program
+from .._tensor.program import OpNode, Program, staged
 from .._tensor.tensor import Tensor
 from . import _promotion
 
@@ -63,6 +63,8 @@ def execute(program: Program, inputs, cls=Tensor) -> Any:
     Returns:
         Tensor, or a tuple of them.
     """
+    if state.trace is not None:
+        return _stage(program, inputs, cls)
     arrays, edges, track, where = [], [], False, None
     grad = state.grad
     for x in inputs:
@@ -96,6 +98,31 @@ def execute(program: Program, inputs, cls=Tensor) -> Any:
     if track and program.differentiable and out.dtype.kind in "fcV":
         node = OpNode(program, arrays, edges, 1)
     return _wrap(out, where, node, 0, cls)
+
+
+def _stage(program: Program, inputs, cls):
+    """``execute`` inside a trace."""
+    arrays, edges, where = [], [], None
+    grad = state.grad
+    for x in inputs:
+        if isinstance(x, Tensor):
+            arrays.append(x._array())
+            if x._storage.device is not where:
+                where = x._storage.device if where is None else _one_device(inputs)
+            edges.append(x._edge() if grad else None)
+        else:
+            arrays.append(scalar(x) if type(x) is int and abs(x) >= 2**63 else x)
+            edges.append(None)
+    if where is None:
+        where = devices.default_device()
+    if where is devices.meta:
+        out, node = jax.eval_shape(program.flat, *(_meta(a) for a in arrays)), None
+    else:
+        out, node = staged(program, arrays, edges)
+    results = [_wrap(o, where, node, i, cls) for i, o in enumerate(out if type(out) is tuple else (out,))]
+    for result in results:
+        state.trace.bear(result)
+    return tuple(results) if type(out) is tuple else results[0]
 
 
 def _wrap(array, where, node, index, cls=Tensor):
@@ -212,7 +239,7 @@ class Op:
         for key, value in kwargs.items():
             i = self.index.get(key)
             if i is None:
-                i = self.index.get(_SYNONYMS.get(key, key))
+                i = self.index.get(_SYNONYMS.get(key) or key)
                 if i is None:
                     raise TypeError(f"{self.name}() got an unexpected keyword argument '{key}'")
             if i < given:
@@ -413,7 +440,14 @@ def write_out(name: str, result, out) -> Any:
     return out
 
 
-_SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "self": "input", "x2": "other", "a": "input"}
+_SYNONYMS = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "x": "input",
+    "self": "input",
+    "x2": "other",
+    "a": "input",
+}
 
 
 def _op_by_name(name: str) -> Op:

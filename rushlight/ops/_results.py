@@ -5,8 +5,10 @@ May import only the standard library.
 
 from __future__ import annotations
 
+from typing import Any
 
-def named(name: str, *fields: str):
+
+def named(name: str, *fields: str) -> Any:
     """A tuple class with named fields, printed as torch prints it.
 
     Example:

@@ -17,7 +17,7 @@ from .._errors import not_supported, type_name
 from .._graph.engine import Values
 from .._graph.modes import state
 from .._tensor.tensor import Tensor, from_host, to_device
-from ._op import Array, method, op, write_out
+from ._op import method, write_out
 from ._promotion import of_number, promote_types
 
 
@@ -476,46 +476,8 @@ def is_tensor(obj) -> bool:
     return isinstance(obj, Tensor)
 
 
-def complex_(real, imag, *, out=None):
-    """A complex tensor from its parts."""
-    made = _complex(real, imag)
-    return made if out is None else write_out("complex", made, out)
-
-
-@op(name="complex", method=False)
-def _complex(real: Array, imag: Array):
-    return jax.lax.complex(*jnp.broadcast_arrays(real, imag))
-
-
-@op(promote="common", method=False)
-def polar(abs: Array, angle: Array):
-    """A complex tensor from absolute values and angles."""
-    return jax.lax.complex(abs * jnp.cos(angle), abs * jnp.sin(angle))
-
-
-def meshgrid(*tensors, indexing=None):
-    """Coordinate grids of several 1-d tensors, as views where torch makes views."""
-    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
-        tensors = tuple(tensors[0])
-    swap = indexing == "xy" and len(tensors) > 1
-    if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
-    if swap:
-        tensors = (tensors[1], tensors[0], *tensors[2:])
-    sizes = [t.numel() for t in tensors]
-    grids = []
-    for i, t in enumerate(tensors):
-        shape = [1] * len(tensors)
-        shape[i] = sizes[i]
-        grids.append(t.reshape(shape).expand(sizes))
-    if swap:
-        grids = [g.transpose(0, 1) for g in grids]
-        grids[0], grids[1] = grids[1], grids[0]
-    return tuple(grids)
-
-
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_dlpack", "from_numpy",
-    "frombuffer", "full", "full_like", "is_tensor", "linspace", "logspace", "meshgrid", "ones", "ones_like",
-    "polar", "scalar_tensor", "tensor", "to_dlpack", "zeros", "zeros_like",
+    "frombuffer", "full", "full_like", "is_tensor", "linspace", "logspace", "ones", "ones_like", "scalar_tensor",
+    "tensor", "to_dlpack", "zeros", "zeros_like",
 ]  # fmt: skip

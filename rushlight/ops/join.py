@@ -6,6 +6,7 @@ May import the door, the views and jax.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from .._errors import type_name
 from .._tensor.tensor import Tensor
 from ._op import Array, attach, op
 from ._promotion import common
+from .compose import meshgrid
 from .indexing import _view_slices
 from .shape import sizes_of, wrap_dim
 
@@ -108,7 +110,7 @@ def _several(tensors):
     return tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
 
 
-def _at_least(n, place):
+def _at_least(n, place) -> Any:
     def one(t):
         if not isinstance(t, Tensor):
             raise TypeError(f"atleast_{n}d(): argument 'tensors' must be Tensor, not {type_name(t)}")
@@ -167,8 +169,6 @@ def block_diag(*tensors):
 
 def cartesian_prod(*tensors):
     """All combinations of the elements of several vectors."""
-    from .creation import meshgrid
-
     tensors = _several(tensors)
     if len(tensors) == 1:
         return tensors[0]

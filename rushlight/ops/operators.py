@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._tensor.tensor import Tensor
-from . import compare, creation, join, linalg, pointwise, unary
+from . import compare, creation, join, pointwise, products, unary
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -79,8 +79,8 @@ for _name, _function in _ARITHMETIC.items():
     _forward(f"__{_name}__", _function)
     _reflected(f"__r{_name}__", _function)
     _in_place(f"__i{_name}__", getattr(Tensor, _IN_PLACE.get(_name, _name + "_")))
-_forward("__matmul__", linalg.matmul)
-_reflected("__rmatmul__", linalg.matmul)
+_forward("__matmul__", products.matmul)
+_reflected("__rmatmul__", products.matmul)
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     _forward(f"__{_name}__", getattr(compare, _name))
 

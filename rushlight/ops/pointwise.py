@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
@@ -135,7 +136,7 @@ def _check_zero(input, other) -> None:
         return
     if isinstance(other, Tensor):
         array = other._array()
-        if isinstance(array, (jax.core.Tracer, jax.ShapeDtypeStruct)) or np.asarray(array).all():
+        if isinstance(array, (Tracer, jax.ShapeDtypeStruct)) or np.asarray(array).all():
             return
     elif other:
         return

@@ -14,6 +14,7 @@ import numpy as np
 from .. import _device as devices
 from .. import dtypes
 from .._errors import type_name
+from .._graph.modes import state
 from .._tensor.tensor import Tensor, to_device
 from ..random import continuous, discrete
 from ..random.generator import Generator, generator_of
@@ -44,9 +45,15 @@ def _drawn(generator, where, shape, d, host, keyed):
     if where.type == "meta":
         return jax.ShapeDtypeStruct(shape, d.np)
     source = _source(generator, where)
-    if where.type == "cpu":
+    if where.type == "cpu" and state.trace is None:
         return to_device(np.asarray(host(source._engine)), where)
-    return jax.device_put(keyed(source.next_key()), devices.jax_device(where))
+    if keyed is None:
+        raise NotImplementedError(
+            "this distribution inside a compiled function is not supported by rushlight. Draw outside of it and pass "
+            "the result as an argument."
+        )
+    drawn = keyed(source.next_key())
+    return drawn if state.trace is not None else jax.device_put(drawn, devices.jax_device(where))
 
 
 def _real(d):
@@ -211,9 +218,9 @@ def normal_(self, mean=0.0, std=1.0, *, generator=None):
 @method()
 def bernoulli_(self, p=0.5, *, generator=None):
     """Fill with ones (probability ``p``) and zeros."""
-    chance = p._host() if isinstance(p, Tensor) else float(p)
-    return _fill(self, generator, lambda e, s, d: discrete.bernoulli(e, chance, s, d),
-                 lambda k, s: jax.random.bernoulli(k, chance, s))  # fmt: skip
+    p = p if isinstance(p, Tensor) else float(p)
+    return _fill(self, generator, lambda e, s, d: discrete.bernoulli(e, _host(p), s, d),
+                 lambda k, s: jax.random.bernoulli(k, p._array() if isinstance(p, Tensor) else p, s))  # fmt: skip
 
 
 @method()
@@ -274,10 +281,14 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
         array = _drawn(
             generator, like.device, like.shape, like.dtype,
             lambda e: continuous.normal_arrays(e, _host(mean), _host(std)),
-            lambda k: jax.random.normal(k, jnp.broadcast_shapes(np.shape(_host(mean)), np.shape(_host(std)))) * _host(std) + _host(mean),
+            lambda k: _keyed_normal(k, _host(mean), _host(std)),
         )  # fmt: skip
         made = Tensor._of(array, like.device)
     return (made if out is None else write_out("normal", made, out)).requires_grad_(requires_grad)
+
+
+def _keyed_normal(key, mean, std):
+    return jax.random.normal(key, np.broadcast_shapes(np.shape(mean), np.shape(std))) * std + mean
 
 
 def _host(x):

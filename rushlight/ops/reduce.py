@@ -163,7 +163,8 @@ def need_elements(name, shape, dims, error=IndexError) -> None:
             raise error(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
-def _need_any(name, x, error=RuntimeError, more=" Specify the reduction dim with the 'dim' argument."):
+def _need_any(name, x, error: type[Exception] = RuntimeError):
+    more = " Specify the reduction dim with the 'dim' argument." if error is RuntimeError else ""
     if x.size == 0:
         raise error(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.{more}")
 
@@ -259,7 +260,7 @@ def _position(name, f):
         if input.dtype == bool:
             raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
         if dim is None:
-            _need_any(name, input, IndexError, "")
+            _need_any(name, input, IndexError)
             out = f(input.reshape(-1), 0)
             return out.reshape((1,) * input.ndim) if keepdim else out
         d = wrap_dim(dim, input.ndim)
@@ -336,13 +337,13 @@ def _spread_function(name, root, centre=False):
         unbiased: divide by N - 1 (default) or by N.
         correction: divide by N minus this.
     """
-    attach(name, spread)
+    if not centre:
+        attach(name, spread)
     return spread
 
 
 var, std = _spread_function("var", False), _spread_function("std", True)
 var_mean, std_mean = _spread_function("var_mean", False, True), _spread_function("std_mean", True, True)
-del Tensor.var_mean, Tensor.std_mean
 
 # -- exponentials ---------------------------------------------------------------------------------------------------
 

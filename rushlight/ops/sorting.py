@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
@@ -406,7 +407,7 @@ def one_hot(tensor, num_classes=-1):
             "Class values must be smaller than num_classes." if num_classes == 0 else "num_classes should be positive"
         )
     array = tensor._array()
-    if num_classes == -1 or not isinstance(array, (jax.core.Tracer, jax.ShapeDtypeStruct)):
+    if num_classes == -1 or not isinstance(array, (Tracer, jax.ShapeDtypeStruct)):
         host = tensor._host()
         if not host.size:
             if num_classes <= 0:

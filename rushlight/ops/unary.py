@@ -29,7 +29,7 @@ _FLOATING = {
 }  # fmt: skip
 
 
-def _unary(name, f, promote="float", differentiable=True, refuse=(), doc=None):
+def _unary(name, f, promote: str | None = "float", differentiable=True, refuse=(), doc=None):
     def fn(input: Array):
         d = dtypes.from_numpy(input.dtype)
         if d.category in refuse:

@@ -1,20 +1,19 @@
-"""Owns products of vectors and matrices, and the operators on triangles and diagonals.
+"""Owns products of vectors and matrices, and sums of products by index.
 
 May import the door, the promotion rules and jax.
 """
 
 from __future__ import annotations
 
+import itertools
+
 import jax.numpy as jnp
-import numpy as np
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
 from ._op import Array, Number, attach, op, scalar_name
 from ._promotion import cast
-from .creation import tensor
 from .shape import wrap_dim
-from .unary import absolute_of
 
 # -- products -------------------------------------------------------------------------------------------------------
 
@@ -380,11 +379,46 @@ def tensordot(a, b, dims=2, out=None):
     return _tensordot(a, b, pairs, out=out)
 
 
+@op(name="linalg_multi_dot", method=False)
+def _multi_dot(tensors: list[Array]):
+    return jnp.linalg.multi_dot(tensors)
+
+
+def multi_dot(tensors, *, out=None):
+    """The product of several matrices, in the cheapest order; the first and the last may be vectors.
+
+    Raises:
+        RuntimeError: fewer than two tensors, or shapes that do not chain.
+    """
+    tensors = list(tensors)
+    if len(tensors) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
+    for i, x in enumerate(tensors):
+        end = "first" if i == 0 else "last" if i == len(tensors) - 1 else None
+        if end and x.dim() not in (1, 2):
+            raise RuntimeError(f"multi_dot(): the {end} tensor must be 1D or 2D but got {x.dim()}D")
+        if end is None and x.dim() != 2:
+            raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.dim()}D")
+        if x.dtype is not tensors[0].dtype:
+            raise RuntimeError(
+                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is "
+                f"{scalar_name(tensors[0].dtype)} and tensor {i} {scalar_name(x.dtype)}"
+            )
+    for i, (a, b) in enumerate(itertools.pairwise(tensors)):
+        if a.shape[-1] != b.shape[0]:
+            raise RuntimeError(
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(a.shape)} and {list(b.shape)} cannot be "
+                "multiplied"
+            )
+    return _multi_dot(tensors, out=out)
+
+
 def chain_matmul(*matrices):
     """The product of several matrices, in the cheapest order."""
-    from ..linalg import multi_dot
-
-    return multi_dot(matrices)
+    for x in matrices:
+        if x.dim() != 2:
+            raise RuntimeError(f"Tensor dimension is {x.dim()}, expected 2 instead.")
+    return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
 
 
 @op(promote="common")
@@ -393,148 +427,51 @@ def kron(input: Array, other: Array):
     return jnp.kron(input, other)
 
 
-@op(name="cross", method=False, promote="common")
+@op(name="linalg_cross", method=False, promote="common")
 def _cross_product(input: Array, other: Array, dim):
     a, b = jnp.broadcast_arrays(input, other)
-    d = wrap_dim(dim, a.ndim)
-    if a.shape[d] != 3:
-        raise RuntimeError(
-            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[d]} and {other.shape[d]}"
-        )
-    return jnp.cross(a, b, axis=d)
+    return jnp.cross(a, b, axis=dim)
 
 
 def cross(input, other, dim=None, *, out=None):
-    """The vector product along a dimension of size 3 (default: the first such)."""
+    """The vector product along a dimension of size 3 (default: the first such).
+
+    Raises:
+        RuntimeError: no dimension of size 3.
+    """
     if dim is None:
-        dim = next((i for i, n in enumerate(input.shape) if n == 3), -1)
+        dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
+        if dim is None:
+            raise RuntimeError("no dimension of size 3 in input")
+    return linalg_cross(input, other, dim=dim, out=out)
+
+
+def linalg_cross(input, other, *, dim=-1, out=None):
+    """The vector product along a dimension of size 3."""
+    if input.dim() != other.dim():
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    wrap_dim(dim, input.dim())
+    if input.shape[dim] != 3 or other.shape[dim] != 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
+        )
     return _cross_product(input, other, dim, out=out)
 
 
-# -- distances ------------------------------------------------------------------------------------------------------
+@op(name="linalg_vecdot", method=False, promote="common")
+def _vecdot(x: Array, y: Array, dim):
+    return jnp.sum(jnp.conj(x) * y, wrap_dim(dim, max(x.ndim, y.ndim)) - max(x.ndim, y.ndim))
 
 
-@op(name="cdist", method=False)
-def _cdist(x1: Array, x2: Array, p):
-    apart = x1[..., :, None, :] - x2[..., None, :, :]
-    return vector_norm_of(apart, float(p), (apart.ndim - 1,), False)
-
-
-def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
-    """The distances between all rows of ``x1`` and all rows of ``x2``, per batch."""
-    return _cdist(x1, x2, p)
-
-
-@op(name="dist")
-def dist(input: Array, other: Array, p=2):
-    """The ``p``-norm of ``input - other``."""
-    apart = input - other
-    return vector_norm_of(apart, float(p), tuple(range(apart.ndim)), False)
-
-
-def vector_norm_of(x, ord, dims, keepdim):
-    """The ``ord``-norm of a traced array over ``dims``; its gradient at zero is zero."""
-    low = x.dtype.itemsize == 2
-    wide = x.astype(jnp.float32) if low else x
-    if ord == 0:
-        out = jnp.sum(wide != 0, dims, keepdims=keepdim).astype(wide.real.dtype)
-    elif ord == 2:
-        square = jnp.square(wide.real) + jnp.square(wide.imag) if jnp.iscomplexobj(wide) else jnp.square(wide)
-        out = _root(jnp.sum(square, dims, keepdims=keepdim), jnp.sqrt)
-    else:
-        size = absolute_of(wide)
-        if ord == 1:
-            out = jnp.sum(size, dims, keepdims=keepdim)
-        elif ord in (float("inf"), float("-inf")):
-            out = (jnp.max if ord > 0 else jnp.min)(size, dims, keepdims=keepdim)
-        else:
-            zero = size == 0
-            powers = jnp.where(zero, 0.0 if ord > 0 else jnp.inf, jnp.where(zero, 1, size) ** ord)
-            out = _root(jnp.sum(powers, dims, keepdims=keepdim), lambda total: total ** (1 / ord))
-    return out.astype(x.dtype) if low else out
-
-
-def _root(total, root):
-    zero = total == 0
-    return jnp.where(zero, 0, root(jnp.where(zero, 1, total)))
-
-
-# -- triangles and diagonals ----------------------------------------------------------------------------------------
-
-
-def _triangle(name, f):
-    def fn(input: Array, diagonal=0):
-        if input.ndim < 2:
-            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-        return f(input, diagonal)
-
-    fn.__name__ = name
-    part = "on and below" if name == "tril" else "on and above"
-    fn.__doc__ = f"The matrix with zeros except {part} a diagonal."
-    return op(fn, inplace=True, linear=True)
-
-
-tril, triu = _triangle("tril", jnp.tril), _triangle("triu", jnp.triu)
-
-
-def _indices(name, f):
-    def indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
-        return tensor(np.stack(f(row, offset, col)), dtype=dtype or dtypes.int64, device=device)
-
-    indices.__name__ = indices.__qualname__ = name
-    indices.__doc__ = f"The positions of a {name[:4]} triangle, as a tensor of rows and columns."
-    return indices
-
-
-tril_indices, triu_indices = _indices("tril_indices", np.tril_indices), _indices("triu_indices", np.triu_indices)
-
-
-@op(linear=True)
-def trace(input: Array):
-    """The sum of a matrix's diagonal."""
-    if input.ndim != 2:
-        raise RuntimeError("trace: expected a matrix")
-    diagonal = jnp.diagonal(input)
-    return jnp.sum(diagonal if jnp.issubdtype(diagonal.dtype, jnp.inexact) else diagonal.astype(jnp.int64))
-
-
-@op(linear=True)
-def diag(input: Array, diagonal=0):
-    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
-    if input.ndim not in (1, 2):
-        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    return jnp.diag(input, diagonal)
-
-
-@op(linear=True)
-def diagflat(input: Array, offset=0):
-    """The matrix with all elements on its diagonal."""
-    return jnp.diag(input.reshape(-1), offset)
-
-
-@op(linear=True)
-def diag_embed(input: Array, offset=0, dim1=-2, dim2=-1):
-    """Matrices with the last dimension's lines on their diagonals."""
-    size = input.shape[-1] + abs(offset)
-    rows = jnp.arange(input.shape[-1]) + max(-offset, 0)
-    columns = jnp.arange(input.shape[-1]) + max(offset, 0)
-    out = jnp.zeros((*input.shape[:-1], size, size), input.dtype).at[..., rows, columns].set(input)
-    ndim = out.ndim
-    return jnp.moveaxis(out, (ndim - 2, ndim - 1), (wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)))
-
-
-@op(linear=True)
-def diagonal_scatter(input: Array, src: Array, offset=0, dim1=0, dim2=1):
-    """``input`` with a diagonal replaced by ``src``."""
-    d1, d2 = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
-    positions = jnp.diagonal(jnp.arange(input.size).reshape(input.shape), offset, d1, d2)
-    return input.reshape(-1).at[positions.reshape(-1)].set(src.reshape(-1)).reshape(input.shape)
+def vecdot(x, y, *, dim=-1, out=None):
+    """The sums of products along a dimension, the first factor conjugated."""
+    return _vecdot(x, y, dim, out=out)
 
 
 for _name, _function in {"cross": cross, "ger": outer}.items():
     attach(_name, _function)
+
 __all__ = [
-    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "cdist", "chain_matmul", "cross", "diag", "diag_embed",
-    "diagflat", "diagonal_scatter", "dist", "dot", "einsum", "ger", "inner", "kron", "matmul", "mm", "mv", "outer",
-    "tensordot", "trace", "tril", "tril_indices", "triu", "triu_indices", "vdot",
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot", "einsum", "ger", "inner",
+    "kron", "matmul", "mm", "mv", "outer", "tensordot", "vdot",
 ]  # fmt: skip

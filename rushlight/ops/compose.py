@@ -1,0 +1,54 @@
+"""Owns tensors composed of others: complex numbers from their parts, grids from coordinates.
+
+May import the door and jax.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ._op import Array, op, write_out
+
+
+def complex_(real, imag, *, out=None):
+    """A complex tensor from its parts."""
+    made = _complex(real, imag)
+    return made if out is None else write_out("complex", made, out)
+
+
+@op(name="complex", method=False)
+def _complex(real: Array, imag: Array):
+    return jax.lax.complex(*jnp.broadcast_arrays(real, imag))
+
+
+@op(promote="common", method=False)
+def polar(abs: Array, angle: Array):
+    """A complex tensor from absolute values and angles."""
+    return jax.lax.complex(abs * jnp.cos(angle), abs * jnp.sin(angle))
+
+
+def meshgrid(*tensors: Any, indexing=None):
+    """Coordinate grids of several 1-d tensors, as views where torch makes views."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    swap = indexing == "xy" and len(tensors) > 1
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    if swap:
+        tensors = tensors[1:2] + tensors[:1] + tensors[2:]
+    sizes = [t.numel() for t in tensors]
+    grids = []
+    for i, t in enumerate(tensors):
+        shape = [1] * len(tensors)
+        shape[i] = sizes[i]
+        grids.append(t.reshape(shape).expand(sizes))
+    if swap:
+        grids = [g.transpose(0, 1) for g in grids]
+        grids[0], grids[1] = grids[1], grids[0]
+    return tuple(grids)
+
+
+__all__ = ["meshgrid", "polar"]
