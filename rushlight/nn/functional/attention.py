@@ -101,9 +101,7 @@ def _project_packed(query, key, value, weight, bias, num_heads):
         b_q, b_kv = (None, None) if bias is None else bias.split([size, 2 * size])
         return heads.project(query, w_q, b_q, 1, num_heads), *heads.project(key, w_kv, b_kv, 2, num_heads)
     biases = (None,) * 3 if bias is None else bias.chunk(3)
-    return tuple(
-        heads.project(x, w, b, 1, num_heads) for x, w, b in zip((query, key, value), weight.chunk(3), biases)
-    )
+    return tuple(heads.project(x, w, b, 1, num_heads) for x, w, b in zip((query, key, value), weight.chunk(3), biases))
 
 
 def _project_apart(query, key, value, weights, bias, num_heads):
@@ -118,12 +116,11 @@ def _project_apart(query, key, value, weights, bias, num_heads):
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     for name, x, weight in zip(("query", "key", "value"), (query, key, value), weights):
         expected = (size, x.size(-1))
-        _require(
-            weight.shape == expected, f"expecting {name} weights shape of {expected}, but got {weight.shape}"
-        )
+        _require(weight.shape == expected, f"expecting {name} weights shape of {expected}, but got {weight.shape}")
     for name, b in zip(("query", "key", "value"), biases):
         _require(
-            b is None or b.shape == (size,), f"expecting {name} bias shape of {(size,)}, but got {b is not None and b.shape}"
+            b is None or b.shape == (size,),
+            f"expecting {name} bias shape of {(size,)}, but got {b is not None and b.shape}",
         )
     return tuple(heads.project(x, w, b, 1, num_heads) for x, w, b in zip((query, key, value), weights, biases))
 
@@ -142,9 +139,7 @@ def _check_attention_mask(mask, batch, num_heads, rows, columns):
     """
     expected = (rows, columns) if mask.dim() == 2 else (batch * num_heads, rows, columns)
     if mask.shape != expected:
-        raise RuntimeError(
-            f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}."
-        )
+        raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}.")
     return mask[None, None] if mask.dim() == 2 else mask.view(batch, num_heads, rows, columns)
 
 
@@ -195,9 +190,7 @@ def multi_head_attention_forward(
     else:
         attn_mask = _canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, check_other=False)
         is_causal = is_causal and key_padding_mask is None and not need_weights
-    _require(
-        size == embed_dim_to_check, f"was expecting embedding dimension of {embed_dim_to_check}, but got {size}"
-    )
+    _require(size == embed_dim_to_check, f"was expecting embedding dimension of {embed_dim_to_check}, but got {size}")
     each = size // num_heads
     _require(each * num_heads == size, f"embed_dim {size} not divisible by num_heads {num_heads}")
     if use_separate_proj_weight:
@@ -217,7 +210,9 @@ def multi_head_attention_forward(
     if bias_k is not None and bias_v is not None:
         _require(static_k is None, "bias cannot be added to static key.")
         _require(static_v is None, "bias cannot be added to static value.")
-        k, v = (cat([x, b.view(1, num_heads, 1, each).expand(batch, -1, -1, -1)], 2) for x, b in ((k, bias_k), (v, bias_v)))
+        k, v = (
+            cat([x, b.view(1, num_heads, 1, each).expand(batch, -1, -1, -1)], 2) for x, b in ((k, bias_k), (v, bias_v))
+        )
         more += 1
     else:
         _require(bias_k is None, "bias_k is set but bias_v is None")
@@ -234,12 +229,11 @@ def multi_head_attention_forward(
     if more and attn_mask is not None:
         attn_mask = pad(attn_mask, (0, more))
     if key_padding_mask is not None:
-        if more:
-            key_padding_mask = pad(key_padding_mask, (0, more))
+        padding = pad(key_padding_mask, (0, more)) if more else key_padding_mask
         for dim, wanted in enumerate((batch, k.size(2))):
-            found = key_padding_mask.shape[dim]
+            found = padding.shape[dim]
             _require(found == wanted, f"Expected key_padded_mask.shape[{dim}] to be {wanted}, but got {found}")
-        padding = key_padding_mask[:, None, None, :]
+        padding = padding[:, None, None, :]
         attn_mask = padding if attn_mask is None else attn_mask + padding
     dropout_p = dropout_p if training else 0.0
     weights = None

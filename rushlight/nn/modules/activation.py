@@ -11,6 +11,7 @@ from ...ops import creation
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
+from ._multihead import MultiheadAttention
 from ._options import shown, with_inplace
 from ._softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from .module import Module
@@ -477,4 +478,5 @@ __all__ = [
     "Threshold", "ReLU", "RReLU", "Hardtanh", "ReLU6", "Sigmoid", "Hardsigmoid", "Tanh", "SiLU", "Mish", "Hardswish",
     "ELU", "CELU", "SELU", "GLU", "GELU", "Hardshrink", "LeakyReLU", "LogSigmoid", "Softplus", "Softshrink", "PReLU",
     "Softsign", "Tanhshrink", "Softmin", "Softmax", "Softmax2d", "LogSoftmax",
+    "MultiheadAttention",
 ]  # fmt: skip
