@@ -15,6 +15,22 @@ from typing import Any
 _hook_ids = itertools.count()
 
 
+class _Changes:
+    """Counts what compiled programs depend on and cannot see: hooks, and attributes of modules.
+
+    Attributes:
+        count: goes up with every change; a program looks closer only where it differs from last time.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self):
+        self.count = 0
+
+
+changes = _Changes()
+
+
 class RemovableHandle:
     """Removes a hook: ``handle.remove()``, or leave the ``with`` block.
 
@@ -113,6 +129,24 @@ class HookTable(OrderedDict):
         if prepend:
             self.move_to_end(handle.id, last=False)
         return handle
+
+    def __setitem__(self, key, hook) -> None:
+        changes.count += 1
+        super().__setitem__(key, hook)
+
+    def __delitem__(self, key) -> None:
+        changes.count += 1
+        super().__delitem__(key)
+
+    def pop(self, *args):
+        """Take a hook out by its id."""
+        changes.count += 1
+        return super().pop(*args)
+
+    def clear(self) -> None:
+        """Take all hooks out."""
+        changes.count += 1
+        super().clear()
 
     def records(self) -> list[tuple[int, Hook]]:
         """The entries as records; a function put into the table by hand has no flags."""

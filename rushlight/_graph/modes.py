@@ -23,6 +23,20 @@ class _State(threading.local):
 state = _State()
 
 
+class Held:
+    """Stands in for a tensor's ``.grad`` while a function is traced, until somebody looks.
+
+    Args:
+        value: what is really there.
+    """
+
+    __slots__ = ("opened", "value")
+
+    def __init__(self, value):
+        self.value = value
+        self.opened = False
+
+
 class _Mode:
     """A context manager that also decorates functions, generators and methods."""
 

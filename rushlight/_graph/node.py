@@ -61,6 +61,11 @@ class Node:
         """Forget what was saved for the backward pass."""
 
     @property
+    def freed(self) -> bool:
+        """Whether it can no longer run, because it forgot."""
+        return False
+
+    @property
     def metadata(self) -> dict:
         try:
             return self.metadata_

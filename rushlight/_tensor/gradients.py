@@ -27,7 +27,7 @@ def _wrap(grad):
 
 
 def _accumulate(leaf: Tensor, grad, create_graph: bool) -> None:
-    held = leaf._grad
+    held = leaf.grad
     if create_graph:
         leaf._grad = grad if held is None else held + grad
     elif held is None:

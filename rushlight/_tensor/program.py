@@ -40,7 +40,9 @@ class Program:
         differentiable: False keeps the operator off the tape.
     """
 
-    __slots__ = ("_derivatives", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name", "scatter_")
+    __slots__ = (
+        "_derivatives", "_staged", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name", "scatter_",
+    )  # fmt: skip
 
     def __init__(self, flat, name: str, *, linear=0, differentiable=True, options=None):
         def run(*arrays):
@@ -53,9 +55,17 @@ class Program:
         self.linear = linear
         self.differentiable = differentiable
         self._derivatives: dict = {}
+        self._staged: Any = None
         self.geometry: Any = None
         self.inverse: Any = None
         self.scatter_: Any = None
+
+    @property
+    def staged(self):
+        """The function for use inside a trace: its own trace is cached by signature, and it leaves no call behind."""
+        if self._staged is None:
+            self._staged = jax.jit(self.flat, inline=True)
+        return self._staged
 
     def derivative(self, mask: tuple, present: tuple, avals: tuple = ()) -> Program:
         """The vector-Jacobian product.
@@ -71,7 +81,10 @@ class Program:
         key = (mask, present, avals)
         found = self._derivatives.get(key)
         if found is None:
-            found = self._derivatives[key] = Program(self._vjp(mask, present, avals), f"{self.name}_backward")
+            found = Program(self._vjp(mask, present, avals), f"{self.name}_backward")
+            if avals and len(avals) == len(mask):
+                found.fwd = _forwarded(self.flat, found, avals, present) or found.fwd
+            self._derivatives[key] = found
         return found
 
     def _vjp(self, mask, present, avals):
@@ -95,6 +108,26 @@ class Program:
             return tuple(jnp.conj(g) for g in pull(cotangents if several else cotangents[0]))
 
         return product
+
+
+def _forwarded(flat, derivative, avals, present):
+    """A linear operator's derivative as a Python function, where it only passes gradients on: no call to make."""
+    outs = jax.eval_shape(flat, *avals)
+    outs = outs if isinstance(outs, tuple) else (outs,)
+    given = [jax.ShapeDtypeStruct(o.shape, o.dtype) for o, here in zip(outs, present) if here]
+    jaxpr = jax.make_jaxpr(derivative.flat)(*given).jaxpr
+    places = {id(var): i for i, var in enumerate(jaxpr.invars)}
+    if jaxpr.eqns or not all(id(var) in places for var in jaxpr.outvars):
+        return None
+    passed = [places[id(var)] for var in jaxpr.outvars]
+    dtypes = [a.dtype for a in given]
+
+    def forward(*grads):
+        if [g.dtype for g in grads] == dtypes:
+            return tuple([grads[i] for i in passed])
+        return derivative.flat(*grads)
+
+    return forward
 
 
 def _cotangent(grad, out):
@@ -168,6 +201,64 @@ class OpNode(Node):
     def release(self) -> None:
         if len(self.arrays):
             self.arrays = None
+
+    @property
+    def freed(self) -> bool:
+        return self.arrays is None
+
+
+class StagedNode(OpNode):
+    """An operator inside a trace: its derivative is taken with the forward pass, so that both share what they need."""
+
+    __slots__ = ("outs", "pull", "wanted")
+
+    def __init__(self, program, arrays, edges, outs, pull, wanted):
+        several = isinstance(outs, tuple)
+        OpNode.__init__(self, program, arrays, edges, len(outs) if several else 1)
+        self.outs, self.pull, self.wanted = outs, pull, wanted
+
+    def run(self, grads, create_graph):
+        if create_graph:
+            return OpNode.run(self, grads, True)
+        if self.pull is None:
+            raise RuntimeError(_FREED)
+        several = isinstance(self.outs, tuple)
+        given = [
+            _no_cotangent(out) if grad is None else _cotangent(grad, out)
+            for grad, out in zip(grads, self.outs if several else (self.outs,))
+        ]
+        results: list = [None] * len(self.edges)
+        for place, grad in zip(self.wanted, self.pull(tuple(given) if several else given[0])):
+            results[place] = jnp.conj(grad) if jnp.iscomplexobj(grad) else grad
+        return results
+
+    def release(self) -> None:
+        self.pull = None
+        OpNode.release(self)
+
+    @property
+    def freed(self) -> bool:
+        return self.pull is None
+
+
+def staged(program: Program, arrays, edges):
+    """Run a program inside a trace.
+
+    Returns:
+        tuple: the outputs, and the node (None where no input wants a gradient).
+    """
+    wanted = [i for i, edge in enumerate(edges) if edge is not None]
+    if not wanted or not program.differentiable:
+        return program.staged(*arrays), None
+
+    def primal(*values):
+        given = list(arrays)
+        for place, value in zip(wanted, values):
+            given[place] = value
+        return program.staged(*given)
+
+    outs, pull = jax.vjp(primal, *[arrays[i] for i in wanted])
+    return outs, StagedNode(program, arrays, edges, outs, pull, wanted)
 
 
 def _aval(array):

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _device as devices
 from .. import dtypes
 from .._graph.engine import Values
-from .._graph.modes import state
+from .._graph.modes import Held, state
 from .._graph.node import RemovableHandle, _Hooks
 from .cell import Cell
 from .storage import Storage
@@ -62,7 +62,7 @@ class Tensor(ToPython):
                     "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             return self
-        if value and not np.issubdtype(self._array().dtype, np.inexact) and self.dtype.category < 2:
+        if value and not np.issubdtype(self._form().dtype, np.inexact) and self.dtype.category < 2:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if value and self._inference and not state.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
@@ -91,7 +91,11 @@ class Tensor(ToPython):
     @property
     def grad(self) -> Tensor | None:
         """The accumulated gradient."""
-        return self._grad
+        held = self._grad
+        if type(held) is Held:
+            held.opened = True
+            held = self._grad = held.value
+        return held
 
     @grad.setter
     def grad(self, value) -> None:
@@ -225,8 +229,8 @@ class Tensor(ToPython):
         out._storage, out._path = storage, self._path
         out._node, out._index, out._requires_grad = None, 0, self._requires_grad
         memo[id(self)] = out
-        if self._grad is not None:
-            out._grad = self._grad.__deepcopy__(memo)
+        if self.grad is not None:
+            out._grad = self.grad.__deepcopy__(memo)
         extra = self._extra_attributes()
         if extra:
             from copy import deepcopy

@@ -90,7 +90,7 @@ def _need_float(name, d):
     if d.category < 2:
         from ._op import scalar_name
 
-        raise RuntimeError(
+        raise NotImplementedError(
             f"\"{name}\" not implemented for '{scalar_name(d)}'; expected a floating point dtype, received {d!r}"
         )
 

@@ -49,6 +49,7 @@ class FusedOptimizer(Optimizer):
     _scalars: dict = {}
     _late: dict = {}
     _lazy = False
+    _preparing = False
 
     def _slots(self, group) -> tuple:
         """The names of the state arrays of this group."""
@@ -116,6 +117,52 @@ class FusedOptimizer(Optimizer):
                     self._apply(index, group, part, part[0]._storage.device)
         return loss
 
+    def _prepare(self) -> list:
+        """Make the state of all parameters that are trained, so that a trace finds it as input.
+
+        Returns:
+            list: for each parameter whose state is new, its storages and a function that takes it away again.
+        """
+        made = []
+        names = tuple(self._scalars)
+        self._preparing = True
+        try:
+            for index, group in enumerate(self.param_groups):
+                live = [p for p in group["params"] if p._requires_grad]
+                for where in dict.fromkeys(p._storage.device for p in live):
+                    self._read_numbers(index, group, where)
+                slots = self._slots(group)
+                for p in live:
+                    if len(self.state.get(p, ())) >= len(names) + len(slots):
+                        continue
+                    state = self.state[p]
+                    there = set(state)
+                    self._start(p, group, state, names, slots)
+                    new = [name for name in state if name not in there]
+                    made.append(([state[n]._storage for n in new], functools.partial(self._forget, p, new)))
+                self._share_ages(live, names)
+        finally:
+            self._preparing = False
+        return made
+
+    def _forget(self, p, names) -> None:
+        for name in names:
+            self.state[p].pop(name, None)
+        if not self.state[p]:
+            del self.state[p]
+
+    def _share_ages(self, live, names) -> None:
+        """Let parameters of equal age hold the same 0-dim arrays, so that one computation serves them all."""
+        arrays: dict = {}
+        for p in live:
+            for name in names:
+                held = self.state[p].get(name) if p in self.state else None
+                if isinstance(held, Tensor) and not held.is_meta:
+                    array = held._array()
+                    first = arrays.setdefault((name, str(array.dtype), np.asarray(array).item()), array)
+                    if first is not array:
+                        held._write(first)
+
     # -- one group on one device --------------------------------------------------------------------------------
 
     def _apply(self, index, group, live, where) -> None:
@@ -146,6 +193,8 @@ class FusedOptimizer(Optimizer):
         if len(ages) > 1:
             ages, age_of = self._merge(index, ages, age_of)
         cell, tensors = self._read_numbers(index, group, where)
+        if modes.trace is not None:
+            modes.trace.step(self, index, where, cell.static, cell.vector._storage)
         key = type(self), cell.static, tuple(age_of) if len(ages) > 1 else None
         update = _programs.get(key)
         if update is None:

@@ -10,6 +10,7 @@ import types
 import warnings
 import weakref
 
+from .._graph.modes import state as modes
 from .._tensor.tensor import Tensor, from_host
 from .optimizer import Optimizer
 
@@ -138,6 +139,9 @@ class LRScheduler:
         Args:
             epoch: deprecated in torch: jump to this epoch.
         """
+        if modes.trace is not None:
+            modes.trace.host(functools.partial(self.step, epoch), self.optimizer)
+            return
         if self._step_count == 1:
             if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
                 warnings.warn(

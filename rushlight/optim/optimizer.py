@@ -334,11 +334,11 @@ class Optimizer:
         """
         for group in self.param_groups:
             for p in group["params"]:
+                if set_to_none:
+                    p._grad = None
+                    continue
                 grad = p.grad
                 if grad is None:
-                    continue
-                if set_to_none:
-                    p.grad = None
                     continue
                 if grad.grad_fn is not None:
                     grad.detach_()

@@ -65,10 +65,12 @@ class SGD(FusedOptimizer):
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
     def _new_slot(self, name, p, group):
-        if not isinstance(p.grad._array(), Tracer):
+        if not self._preparing and not isinstance(p.grad._array(), Tracer):
             return None
         # A trace cannot tell the first step from the others; from a zero buffer the first step gives the gradient.
         if group["dampening"] != 0:
+            if self._preparing:
+                return None
             raise not_supported(
                 "the first step of SGD with dampening inside a compiled function",
                 "Run one step before compiling, or use dampening=0.",

@@ -59,7 +59,8 @@ class Generator:
         return self._engine.initial_seed()
 
     def _fresh_key(self):
-        return jax.device_put(jax.random.key_data(jax.random.key(self._engine.initial_seed() % 2**63)))
+        with jax.ensure_compile_time_eval():  # a real array also while a function is traced
+            return jax.device_put(jax.random.key_data(jax.random.key(self._engine.initial_seed() % 2**63)))
 
     def key_storage(self) -> Storage:
         """The slot that holds the JAX key; made on first use."""

@@ -261,12 +261,11 @@ class Traversal:
                 stacklevel=2,
             )
         for parameter in self.parameters():
-            grad = parameter.grad
-            if grad is None:
-                continue
             if set_to_none:
-                parameter.grad = None
-            else:
+                parameter._grad = None
+                continue
+            grad = parameter.grad
+            if grad is not None:
                 if grad.grad_fn is not None:
                     grad.detach_()
                 else:

@@ -9,7 +9,7 @@ import inspect
 from collections import OrderedDict
 from typing import Any
 
-from ..._hooks import EVERYWHERE, Hook, HookTable, everywhere
+from ..._hooks import EVERYWHERE, Hook, HookTable, changes, everywhere
 from ..._tensor.tensor import Tensor
 from ..parameter import Buffer, Parameter
 from ._call import (
@@ -141,6 +141,7 @@ class Module(Traversal, Calls, StateDict, Moves):
                 )
             if EVERYWHERE:
                 param = _announce("parameter", self, name, param)
+        changes.count += 1
         table[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -166,6 +167,7 @@ class Module(Traversal, Calls, StateDict, Moves):
             )
         if EVERYWHERE:
             tensor = _announce("buffer", self, name, tensor)
+        changes.count += 1
         table[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -191,6 +193,7 @@ class Module(Traversal, Calls, StateDict, Moves):
         _check_name(self, name, "module", table)
         if EVERYWHERE:
             module = _announce("module", self, name, module)
+        changes.count += 1
         table[name] = module
 
     def register_module(self, name: str, module: Module | None) -> None:
@@ -218,6 +221,7 @@ class Module(Traversal, Calls, StateDict, Moves):
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
+        changes.count += 1
         parameters = state.get("_parameters")
         if isinstance(value, Parameter):
             if parameters is None:
@@ -274,6 +278,7 @@ class Module(Traversal, Calls, StateDict, Moves):
             )
 
     def __delattr__(self, name: str) -> None:
+        changes.count += 1
         for slot in _SLOTS:
             table = self.__dict__.get(slot)
             if table is not None and name in table:

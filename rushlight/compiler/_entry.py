@@ -1,0 +1,399 @@
+"""Owns ``Entry``: one compiled program with what must hold for it to be used, and running it on real state.
+
+May import the tensor cell, the tape and jax.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._graph.node import Node
+from .._hooks import EVERYWHERE, changes
+from .._tensor.tensor import Tensor
+from . import _split
+from ._numbers import Name, is_number, look_up
+from ._roots import MISSING, fingerprint, is_plain
+from ._trace import _HOOKS, _same
+
+_FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+    "saved tensors after calling backward."
+)
+
+
+def _references(storages):
+    """How many references there are to the array of each slot, and the arrays."""
+    arrays = [s.array for s in storages]
+    return [sys.getrefcount(arrays[i]) for i in range(len(arrays))], arrays
+
+
+_ALONE = _references([SimpleNamespace(array=object())])[0][0]
+
+
+def _own(storages) -> list:
+    """The arrays of slots that are about to be given away; copies of those that somebody else holds too."""
+    counts, arrays = _references(storages)
+    if max(counts, default=0) > _ALONE:
+        arrays = [jnp.array(a, copy=True) if n > _ALONE else a for n, a in zip(counts, arrays)]
+    return arrays
+
+
+class Entry:
+    """A program, its guards, and where its inputs come from and its outputs go.
+
+    Args:
+        result: what the trace found.
+        leaves: the arguments it was traced with.
+        numbers: the numbers that are inputs.
+        static: ``(place, value)`` of the numbers among the arguments that are constants of the program.
+    """
+
+    def __init__(self, result, leaves, numbers, static):
+        trace = result.trace
+        self.result, self.numbers, self.static = result, numbers, static
+        self._guards(trace, leaves)
+        self._programs(result, trace)
+        result.trace = result.closed = None  # they hold on to the arrays of the first call
+        self.epoch = changes.count
+        self.runs = 0
+
+    # -- guards -------------------------------------------------------------------------------------------------
+
+    def _guards(self, trace, leaves) -> None:
+        found = trace.found
+        dynamic = {n.key for n in self.numbers}
+        self.reads = [r for key, r in trace.reads.items() if key not in dynamic]
+        self.odd = trace.odd
+        rebound = {(id(where), name) for where, name, *_ in self.result.slots}
+        self.names = [
+            (home, name, value)
+            for home, name, value in found.globals
+            if (id(home), name) not in dynamic and look_up(home, name) is value and (is_plain(value) or callable(value))
+        ]
+        self.held = [
+            (home, name, fingerprint(value))
+            for home, name, value in found.globals
+            if isinstance(value, (list, dict, set)) and look_up(home, name) is value
+        ]
+        self.slots, self.rebound = [], []
+        self.reads = [r for r in self.reads if (id(r[0].__dict__), r[1]) not in rebound]
+        for m in found.modules.values():
+            for table in (m._parameters, m._buffers, m._modules):
+                for name, value in table.items():
+                    if (id(table), name) not in rebound:
+                        self.slots.append((table, name, value))
+        for where, name, *_ in self.result.slots:
+            value = where.get(name)
+            if isinstance(value, Tensor) and id(value._storage) in trace.places:
+                self.rebound.append((where, name, trace.places[id(value._storage)], value._storage.array.shape))
+        self.paths = found.names
+        self.modules = [(m, _shape(m)) for m in found.modules.values()]
+        self.everywhere = [id(h) for h in EVERYWHERE.values()]
+        used = {id(t) for t in trace.arguments}
+        moving = {at for _, _, at, _ in self.rebound}
+        self.tensors = [
+            (t, t._storage, t._requires_grad, _hooks(t))
+            for t in trace.owners if trace.places[id(t._storage)] not in moving
+        ]  # fmt: skip
+        self.aliases = [
+            (i, t) for i, t in enumerate(leaves.tensors) if id(t) not in used
+        ]  # arguments that are state themselves
+        self.taken = [leaves.index[id(t)] for t in trace.arguments]
+        self.state_ids = set(trace.places)
+        self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
+        self.grads = [(self._ref(t, trace), what) for t, what in self.result.grads]
+        self.rates = trace.rates
+        self.groups = [(g, list(g["params"])) for o in found.optimizers.values() for g in o.param_groups]
+        self.plain_groups = [
+            (g, fingerprint({k: v for k, v in g.items() if k != "params"}))
+            for o in found.optimizers.values() if not hasattr(o, "_read_numbers") for g in o.param_groups
+        ]  # fmt: skip
+        groups: dict = {}
+        for other, first in trace.shared.items():
+            groups.setdefault(first, [trace.states[first]]).append(trace.states[other])
+        self.alike = list(groups.values())
+        self.before = [action for action, _ in trace.before]
+        self.after = [action for action, _ in trace.after]
+
+    @staticmethod
+    def _ref(tensor, trace):
+        """A tensor of the state, or the place of an argument."""
+        if any(t is tensor for t in trace.arguments):
+            return trace.leaves.index[id(tensor)]
+        return tensor
+
+    def fails(self, leaves) -> Any:
+        """Why the program must not be used for this call: None, or a tuple that ``explain`` can phrase."""
+        for place, value in self.static:
+            if not _same(leaves.numbers[place], value):
+                return "number", leaves.names[place], value, leaves.numbers[place], place
+        for place, tensor in self.aliases:
+            if leaves.tensors[place] is not tensor:
+                return "identity", f"argument {place}"
+        for place in self.taken:
+            if id(leaves.tensors[place]._storage) in self.state_ids:
+                return "identity", f"argument {place}"
+        for table, name, value in self.slots:
+            if table.get(name, MISSING) is not value:
+                return "slot", name
+        for where, name, _, shape in self.rebound:
+            now = where.get(name)
+            if not isinstance(now, Tensor) or now._path or now._node is not None or now._array().shape != shape:
+                return "slot", name
+        for tensor, storage, wants, _ in self.tensors:
+            if tensor._storage is not storage:
+                return "storage", tensor
+            if tensor._requires_grad is not wants:
+                return "requires_grad", tensor
+        for home, name, value in self.names:
+            now = look_up(home, name)
+            if now is not value and not (is_plain(value) and _same(now, value)):
+                return "name", home, name, value, now
+        for home, name, mark in self.held:
+            if fingerprint(look_up(home, name)) != mark:
+                return "contents", name
+        for own, name, mark in self.odd:
+            if fingerprint(own.get(name)) != mark:
+                return "contents", name
+        for ref, empty in self.opened:
+            tensor = leaves.tensors[ref] if type(ref) is int else ref
+            if (tensor._grad is None) is not empty:
+                return "grad", tensor
+        for group, params in self.groups:
+            now = group["params"]
+            if len(now) != len(params) or not all(map(operator.is_, now, params)):
+                return ("group",)
+        for group, mark in self.plain_groups:
+            if fingerprint({k: v for k, v in group.items() if k != "params"}) != mark:
+                return ("option",)
+        for slots in self.alike:
+            first = slots[0].array
+            if any(s.array is not first for s in slots):
+                return ("steps",)
+        for optimizer, index, where, static in self.rates:
+            if optimizer._read_numbers(index, optimizer.param_groups[index], where)[0].static != static:
+                return ("option",)
+        if self.epoch != changes.count:
+            reason = self._changed()
+            if reason is not None:
+                return reason
+            self.epoch = changes.count
+        return None
+
+    def _changed(self):
+        """Look closer: something that can matter was changed since the last call."""
+        for module, name, value in self.reads:
+            now = module.__dict__.get(name, MISSING)
+            if now is not value and not (is_plain(value) and _same(now, value)):
+                return "attribute", module, name, value, now
+        for module, shape in self.modules:
+            if _shape(module) != shape:
+                return "structure", module
+        for tensor, _, _, hooks in self.tensors:
+            if _hooks(tensor) != hooks:
+                return "hooks", tensor
+        if [id(h) for h in EVERYWHERE.values()] != self.everywhere:
+            return "hooks", None
+        return None
+
+    # -- programs -----------------------------------------------------------------------------------------------
+
+    def _programs(self, result, trace) -> None:
+        closed, forward = result.closed, result.forward
+        jaxpr = closed.jaxpr
+        states, arguments, _ = result.counts
+        self.node_edges: list = []
+        gives = list(jaxpr.outvars[:forward])
+        eqns, crossing = jaxpr.eqns, []
+        if result.leaves:
+            eqns, backward, crossing, marks = _split.split(closed, forward)
+            cotangents = [marks.get(n) for n in range(len(result.wanting))]
+            self._make_backward(closed, backward, crossing, cotangents, jaxpr.outvars[forward:], result, trace)
+        gives, self.place = _distinct([*gives, *crossing])
+        self.crossing = [self.place[forward + i] for i in range(len(crossing))]
+        eqns, live = _split.needed(eqns, gives)
+        written = {i for kind, i in result.writes if kind == "state"}
+        donated, kept = [], []
+        for i, v in enumerate(jaxpr.invars):
+            if v in live:
+                (donated if i < states and i in written else kept).append((i, v))
+        self.donated = [trace.states[i] for i, _ in donated]
+        self.kept = [trace.states[i] for i, _ in kept if i < states]
+        self.kept_places = [i for i, _ in kept if i < states]
+        self.donated_places = [i for i, _ in donated]
+        self.inputs = [trace.leaves.index[id(trace.arguments[i - states])]
+                       for i, _ in kept if states <= i < states + arguments]  # fmt: skip
+        self.given_numbers = [self.numbers[i - states - arguments] for i, _ in kept if i >= states + arguments]
+        cut = _split.Cut(closed, [v for _, v in donated + kept], gives, eqns)
+        self.jaxpr = cut.closed
+
+        def program(given, others):
+            return cut.call(*given, *others)
+
+        program.__name__ = program.__qualname__ = "step"
+        self.program = jax.jit(program, donate_argnums=0, compiler_options=_split.options_for(eqns))
+        start = result.outputs
+        self.state_writes, self.argument_writes = [], []
+        for n, (kind, i) in enumerate(result.writes):
+            place = self.place[start + n]
+            if kind == "state":
+                self.state_writes.append((trace.states[i], place, i))
+            else:
+                self.argument_writes.append((self.taken[i], place))
+
+    def _make_backward(self, closed, eqns, crossing, cotangents, gives, result, trace) -> None:
+        present = [c for c in cotangents if c is not None]
+        cut = _split.Cut(closed, [*crossing, *present], gives, eqns)
+
+        def backward(saved, grads):
+            return cut.call(*saved, *grads)
+
+        self.backward = jax.jit(backward, compiler_options=_split.options_for(eqns))
+        self.backward_jaxpr = cut.closed
+        self.present = [(n, c.aval.shape, c.aval.dtype) for n, c in enumerate(cotangents) if c is not None]
+        self.node_edges = [self._ref(trace.foreign[i], trace) for i, _ in result.leaves]
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run(self, leaves):
+        """Run the program on what the state holds now."""
+        for action in self.before:
+            action()
+        if self.rebound:
+            self._rebind()
+        tensors = leaves.tensors
+        donated = _own(self.donated)
+        kept = [s.array for s in self.kept]
+        if self.inputs:
+            kept += [tensors[i]._array() for i in self.inputs]
+        if self.given_numbers:
+            kept += [n.get(leaves) for n in self.given_numbers]
+        outs = self.program(donated, kept)
+        self.runs += 1
+        place = self.place
+        for storage, where, _ in self.state_writes:
+            storage.array = outs[where]
+            storage.version += 1
+        for i, where in self.argument_writes:
+            tensors[i]._write(outs[where])
+        for ref, what in self.grads:
+            tensor = tensors[ref] if type(ref) is int else ref
+            tensor._grad = Tensor._of(outs[place[what]], tensor._storage.device) if type(what) is int else what
+        for where, name, at, kind, device in self.result.slots:
+            where[name] = kind._of(outs[place[at]], device)
+        made = self._wrap(outs, tensors)
+        for action in self.after:
+            action()
+        return self.result.build(made)
+
+    def _rebind(self) -> None:
+        """Attributes that the function replaces hold another tensor on every call."""
+        for where, name, at, _ in self.rebound:
+            storage = where[name]._storage
+            for storages, places in ((self.donated, self.donated_places), (self.kept, self.kept_places)):
+                if at in places:
+                    storages[places.index(at)] = storage
+
+    def _wrap(self, outs, tensors) -> list:
+        node, made, place = None, [], self.place
+        if self.node_edges:
+            edges = [(tensors[ref] if type(ref) is int else ref)._edge() for ref in self.node_edges]
+            node = CompiledNode(self, [outs[i] for i in self.crossing], edges, len(self.result.wanting))
+        for kind in self.result.kinds:
+            what = kind[0]
+            if what == "tensor":
+                made.append(kind[2]._of(outs[place[kind[1]]], kind[3]))
+            elif what == "array":
+                made.append(outs[place[kind[1]]])
+            elif what == "argument":
+                made.append(tensors[self.taken[kind[1]]])
+            elif what == "shared":
+                made.append(kind[2]._of(kind[1].array, kind[1].device))
+                made[-1]._storage = kind[1]
+            else:
+                made.append(kind[1])
+        for at in self.result.freed:
+            out = made[at]
+            out._node, out._requires_grad = CompiledNode(self, None, [], 1), True
+        if node is not None:
+            for n, at in enumerate(self.result.wanting):
+                out = made[at]
+                out._node, out._index, out._requires_grad = node, n, True
+        return made
+
+
+class CompiledNode(Node):
+    """The step of the tape that a compiled function is: its backward is one program too."""
+
+    __slots__ = ("entry", "saved")
+
+    def __init__(self, entry, saved, edges, outputs):
+        Node.__init__(self, edges, outputs)
+        self.entry, self.saved = entry, saved
+
+    def name(self) -> str:
+        return "CompiledFunctionBackward"
+
+    def run(self, grads, create_graph):
+        if create_graph:
+            raise RuntimeError(
+                "torch.compile does not support double backward: this function was compiled and its backward is one "
+                "program. Compute the higher derivative inside the compiled function, or call it uncompiled."
+            )
+        if self.saved is None:
+            raise RuntimeError(_FREED)
+        given = []
+        for n, shape, dtype in self.entry.present:
+            grad = grads[n]
+            given.append(np.zeros(shape, dtype) if grad is None else grad)
+        return self.entry.backward(self.saved, given)
+
+    def release(self) -> None:
+        self.saved = None
+
+
+def _distinct(atoms):
+    """Each variable once, and where every atom went."""
+    places, kept, index = [], [], {}
+    for atom in atoms:
+        key = id(atom)
+        if key not in index:
+            index[key] = len(kept)
+            kept.append(atom)
+        places.append(index[key])
+    return kept, places
+
+
+def _shape(module) -> tuple:
+    """What a module is made of besides values: the names it holds, and its hooks."""
+    own = module.__dict__
+    hooks = tuple([tuple(map(id, own[h].values())) for h in _HOOKS if own.get(h)])
+    return tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
+
+
+def _hooks(tensor) -> tuple:
+    held, after = tensor._hooks, tensor._post_hooks
+    return tuple(map(id, held.values())) if held else (), tuple(map(id, after.values())) if after else ()
+
+
+def varying(reason):
+    """The number that made a program unusable, as a place to read it from; None where it was no number."""
+    from ._numbers import Argument, Attribute
+
+    kind = reason[0]
+    if kind == "number" and type(reason[2]) is type(reason[3]):
+        return Argument(reason[4])
+    if kind == "attribute" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
+        return Attribute(reason[1], reason[2])
+    if kind == "name" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
+        return Name(reason[1], reason[2])
+    return None

@@ -1,0 +1,312 @@
+"""Owns ``compile``: a function of tensors as one XLA program for each way it is called.
+
+May import this folder, the modes and jax.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import traceback
+import types
+import warnings
+import weakref
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from .. import _device, dtypes
+from .._graph.modes import state
+from . import _explain
+from ._entry import Entry, varying
+from ._numbers import Argument
+from ._roots import Found, is_module, is_optimizer
+from ._trace import MoreState, Trace, Unsupported
+from ._tree import Leaves, flatten
+
+_HERE = Path(__file__).resolve().parent.parent
+_JAX = Path(jax.__file__).resolve().parent
+_NEEDS_VALUE = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
+_MANY = 8
+
+
+class _Scope(threading.local):
+    disabled = 0
+
+
+_scope = _Scope()
+
+
+class Compiled:
+    """A function that runs as one XLA program; made by ``compile``.
+
+    Args:
+        function: what to compile.
+        fullgraph: raise where Python needs a value that a program does not have, instead of running eagerly.
+        name: what to call it in messages.
+    """
+
+    def __init__(self, function, *, fullgraph: bool = False, name: str | None = None, owner=None):
+        functools.update_wrapper(self, function, updated=())
+        self.function, self.fullgraph, self.owner = function, fullgraph, owner
+        self.name = name or getattr(function, "__qualname__", type(function).__name__)
+        self.entries: dict = {}
+        self.history: list = []
+        self._constant: set = set()
+        self._varying: dict = {}
+        self._warned: set = set()
+        self._bound: Any = None
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}>"
+
+    def __get__(self, instance, owner=None):
+        """As a method: one compiled function for each instance, held by it."""
+        if instance is None:
+            return self
+        if self._bound is None:
+            self._bound = weakref.WeakKeyDictionary()
+        try:
+            made = self._bound.get(instance)
+            if made is None:
+                reference = weakref.ref(instance)
+                made = Compiled(
+                    functools.partial(_call_method, self.function, reference), fullgraph=self.fullgraph,
+                    name=self.name, owner=reference,
+                )  # fmt: skip
+                self._bound[instance] = made
+        except TypeError:
+            return types.MethodType(self, instance)
+        return made
+
+    def __call__(self, *args, **kwargs):
+        if state.trace is not None or _scope.disabled or state.anomaly:
+            return self.function(*args, **kwargs)
+        leaves = Leaves()
+        key = flatten(args, leaves) if not kwargs else (flatten(args, leaves), flatten(kwargs, leaves))
+        signature = [state.grad, state.inference, state.autocast, dtypes.default_dtype(), _device.default_device()]
+        for t in leaves.tensors:
+            array = t._array()
+            signature += (array.shape, array.dtype, t._storage.device, t._edge() is not None)
+        key = key, tuple(signature)
+        entries = self.entries.get(key)
+        failed = None
+        if entries is not None:
+            for place, entry in enumerate(entries):
+                if entry is None:
+                    return self.function(*args, **kwargs)
+                failed = entry.fails(leaves)
+                if failed is None:
+                    if place:
+                        entries.insert(0, entries.pop(place))
+                    return entry.run(leaves)
+        entry = self._compile(key, leaves, args, kwargs, failed)
+        return self.function(*args, **kwargs) if entry is None else entry.run(leaves)
+
+    # -- compiling ----------------------------------------------------------------------------------------------
+
+    def _compile(self, key, leaves, args, kwargs, failed) -> Entry | None:
+        reason = _explain.why(self, key, leaves, failed)
+        number = varying(failed) if failed is not None else None
+        if number is not None and (key if number.key[0] == "argument" else None, number.key) not in self._constant:
+            self._varying.setdefault((key if number.key[0] == "argument" else None, number.key), number)
+        while True:
+            numbers = [n for (where, _), n in self._varying.items() if where is None or where == key]
+            try:
+                entry = self._trace(leaves, args, kwargs, numbers)
+            except Unsupported as error:
+                if self.fullgraph:
+                    raise NotImplementedError(f"compile({self.name}, fullgraph=True): {error}") from None
+                return self._give_up(key, str(error))
+            except _NEEDS_VALUE as error:
+                if numbers:
+                    # A number that Python looks at cannot be an input: from now on each value has its own program.
+                    for where, name in [k for k in self._varying if k[0] is None or k[0] == key]:
+                        del self._varying[where, name]
+                        self._constant.add((where, name))
+                    continue
+                where = _user_line(error)
+                if self.fullgraph:
+                    raise NotImplementedError(
+                        f"compile({self.name}, fullgraph=True): {where} needs a value that is known only when the "
+                        "program runs. Use torch.where for a choice, and return what you want to print or convert."
+                    ) from error
+                return self._give_up(
+                    key,
+                    f"{where} needs a value that is known only when the program runs (an if on a tensor, .item(), "
+                    "print, a boolean mask). Use torch.where for a choice, and return what you want to print or "
+                    "convert; or mark the function with compile.disable",
+                )
+            break
+        self.entries.setdefault(key, []).insert(0, entry)
+        self.history.append(reason)
+        if len(self.history) == _MANY + 1:
+            warnings.warn(
+                f"{self.name} was compiled {len(self.history)} times; the last time because {reason}. Each compilation "
+                "takes time: rushlight.compile.explain(fn) lists all reasons.",
+                stacklevel=4,
+            )
+        return entry
+
+    def _trace(self, leaves, args, kwargs, numbers) -> Entry:
+        found = Found()
+        owner = self.owner() if self.owner is not None else None
+        found.visit([self.function, owner, args, kwargs])
+        from ..random.generator import default_generator
+
+        found.add_storage(default_generator.key_storage())
+        created = [undo for o in list(found.optimizers.values()) for undo in _prepare(o, found)]
+        try:
+            for _ in range(16):
+                try:
+                    result = Trace(found, leaves, numbers).run(self.function, args, kwargs)
+                    break
+                except MoreState:
+                    for optimizer in list(found.optimizers.values()):
+                        created += _prepare(optimizer, found)
+            else:
+                raise Unsupported("new state turns up on every run", "Create tensors and optimizers outside.")
+            inputs = {n.place for n in numbers if isinstance(n, Argument)}
+            static = [(i, v) for i, v in enumerate(leaves.numbers) if i not in inputs]
+            entry = Entry(result, leaves, numbers, static)
+        except BaseException:
+            for _, undo in created:
+                undo()
+            raise
+        touched = {id(s) for s in (*entry.donated, *entry.kept, *(s for s, _, _ in entry.state_writes))}
+        for storages, undo in created:
+            if not any(id(s) in touched for s in storages):
+                undo()
+        return entry
+
+    def _give_up(self, key, reason: str) -> None:
+        self.entries.setdefault(key, []).insert(0, None)
+        if reason not in self._warned:
+            self._warned.add(reason)
+            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason}.", stacklevel=5)
+
+
+def _call_method(function, reference, *args, **kwargs):
+    return function(reference(), *args, **kwargs)
+
+
+def _prepare(optimizer, found) -> list:
+    """Create the state of an optimizer before the trace, so that it is an input.
+
+    Returns:
+        list: ``(storages, undo)`` for each parameter whose state is new.
+    """
+    prepare = getattr(optimizer, "_prepare", None)
+    if prepare is None:
+        return []
+    made = prepare()
+    found._seen.pop(id(optimizer), None)
+    found.optimizers.pop(id(optimizer), None)
+    found.add_optimizer(optimizer)
+    return made
+
+
+def _user_line(error) -> str:
+    """The user's line that an exception came from, as ``file:line``."""
+    place = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if _HERE not in path.parents and _JAX not in path.parents:
+            place = frame
+    return f"{place.filename}:{place.lineno} ({place.line})" if place is not None else "the function"
+
+
+class _disable:
+    """Run without compilation: a decorator of functions, and a context manager."""
+
+    def __call__(self, function=None, recursive: bool = True):
+        if function is None:
+            return _disable()
+        if isinstance(function, Compiled):
+            return function.function
+
+        @functools.wraps(function)
+        def eager(*args, **kwargs):
+            if state.trace is not None:
+                raise Unsupported(
+                    f"{getattr(function, '__qualname__', function)} is marked with compile.disable",
+                    "Call it outside the compiled function.",
+                )
+            with _disable():
+                return function(*args, **kwargs)
+
+        return eager
+
+    def __enter__(self):
+        if state.trace is not None:
+            raise Unsupported("a compile.disable() block is inside", "Move it outside the compiled function.")
+        _scope.disabled += 1
+        return self
+
+    def __exit__(self, *exc) -> None:
+        _scope.disabled -= 1
+
+
+class _Compile:
+    """``rushlight.compile``: see ``__call__``."""
+
+    def __call__(
+        self, model=None, *, fullgraph: bool = False, dynamic: bool | None = None, backend="xla",
+        mode: str | None = None, options: dict | None = None, disable: bool = False, name: str | None = None,
+    ):  # fmt: skip
+        """Turn a function of tensors, or a module, into one XLA program for each way it is called.
+
+        State is found by itself: parameters, buffers, gradients, optimizers, random generators and tensors that the
+        function refers to are inputs of the program, and what it changes is written back after each call.
+
+        Args:
+            model: a function, a method or a module; left out, gives a decorator.
+            fullgraph: raise where Python needs a value, instead of running eagerly with a warning.
+            dynamic: accepted for torch's sake; every shape has a program of its own.
+            backend: accepted for torch's sake; the backend is XLA.
+            mode: torch's presets; XLA has none, all mean the same.
+            options: not supported.
+            disable: return ``model`` as it is.
+            name: what to call it in messages.
+
+        Raises:
+            NotImplementedError: ``options`` are given.
+
+        Example:
+            >>> import rushlight as torch
+            >>> @torch.compile
+            ... def double(x):
+            ...     return x * 2
+            >>> double(torch.ones(2))
+            tensor([2., 2.])
+        """
+        if options:
+            raise NotImplementedError(
+                f"compile(options={options!r}) is not supported by rushlight: these are settings of torch's compiler. "
+                "Leave options out."
+            )
+        if model is None:
+            return functools.partial(
+                self, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, disable=disable, name=name
+            )
+        if disable:
+            return model
+        if is_module(model):
+            from ._module import compiled_twin
+
+            return compiled_twin(model, fullgraph)
+        if is_optimizer(model) or not callable(model):
+            raise TypeError(f"compile() takes a function or a module, received {type(model).__name__}")
+        if isinstance(model, Compiled):
+            return model
+        return Compiled(model, fullgraph=fullgraph, name=name)
+
+    disable = _disable()
+    explain = staticmethod(_explain.explain)
+
+    def __repr__(self) -> str:
+        return "<function compile>"
+
+
+compile = _Compile()

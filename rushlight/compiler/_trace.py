@@ -1,0 +1,454 @@
+"""Owns one abstract run of a function: state becomes inputs, what changed becomes outputs, and all is put back after.
+
+May import the tensor cell, the tape, modes and jax; the entry it fills is a plain record.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+from jax.core import Tracer
+
+from .._graph import engine
+from .._graph.modes import Held, state
+from .._graph.node import Node
+from .._hooks import changes
+from .._tensor.storage import Storage
+from .._tensor.tensor import Tensor
+from . import _split
+from ._roots import MISSING, fingerprint, is_module, is_plain
+from ._tree import replace_numbers, take_apart
+
+# Loaded by whoever has a module; this layer does not import it.
+_MODULE = __name__.replace("compiler._trace", "nn.modules.module")
+# Attributes that belong to the machinery: they are compared as structure, or do not matter.
+_STRUCTURE = ("_parameters", "_buffers", "_modules")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_INTERNAL = frozenset({*_STRUCTURE, *_HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
+
+
+class Unsupported(Exception):
+    """The function does something that a program cannot repeat.
+
+    Args:
+        reason: what it does.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, reason: str, remedy: str):
+        super().__init__(f"{reason}. {remedy}")
+
+
+class MoreState(Exception):
+    """State turned up that was no input yet; the run starts again with it."""
+
+
+class Trace:
+    """An abstract run. While it lasts, ``modes.state.trace`` is this object.
+
+    Args:
+        found: the state that may be touched.
+        leaves: the arguments taken apart.
+        numbers: where numbers come from that are inputs.
+    """
+
+    def __init__(self, found, leaves, numbers):
+        self.found, self.leaves, self.numbers = found, leaves, numbers
+        self.reads: dict = {}
+        self.odd: list = []
+        self.visited: dict = {}
+        self.before: list = []
+        self.after: list = []
+        self.stepped: list = []
+        self.rates: list = []
+        self.born: list = []
+        self.shared: dict = {}
+        self.undo: list = []
+
+    # -- what others tell the trace -----------------------------------------------------------------------------
+
+    def read(self, module, name: str, value) -> Any:
+        """Note that an attribute of a module was read; a number may come back as an input."""
+        own = object.__getattribute__(module, "__dict__")
+        if name not in own or name in _INTERNAL:
+            return value
+        self.visited[id(module)] = module
+        if is_plain(value):
+            key = id(module), name
+            number = self.attributes.get(key)
+            if number is not None:
+                return number
+            self.reads.setdefault(key, (module, name, value))
+        elif isinstance(value, (Tensor, Node)) or is_module(value) or callable(value):
+            self.reads.setdefault((id(module), name), (module, name, value))
+        elif not isinstance(value, Tracer):
+            self.odd.append((own, name, fingerprint(value)))
+        return value
+
+    def missing(self, module, name: str) -> None:
+        """Note that a module was asked for an attribute it does not have."""
+        own = object.__getattribute__(module, "__dict__")
+        if any(name in (own.get(table) or ()) for table in _STRUCTURE):
+            self.visited[id(module)] = module
+        elif name not in _INTERNAL:
+            self.reads.setdefault((id(module), name), (module, name, MISSING))
+
+    def bear(self, tensor) -> None:
+        """Note a tensor made inside."""
+        self.born.append(weakref.ref(tensor))
+
+    def host(self, action, optimizer) -> None:
+        """Do something to an optimizer's numbers on every call: before the program, or after it.
+
+        Raises:
+            Unsupported: between two steps of the optimizer.
+        """
+        place = self.after if any(o is optimizer for o in self.stepped) else self.before
+        place.append((action, optimizer))
+
+    def step(self, optimizer, index, where, static, vector) -> None:
+        """Note that an optimizer reads the numbers of a group, which live in ``vector``."""
+        if any(o is optimizer for _, o in self.after):
+            raise Unsupported(
+                "a schedule is stepped between two steps of its optimizer",
+                "Step the schedule once, after the last step or before the first one.",
+            )
+        self.stepped.append(optimizer)
+        self.rates.append((optimizer, index, where, static))
+        self.found.add_storage(vector)
+
+    # -- the run ------------------------------------------------------------------------------------------------
+
+    def run(self, function, args, kwargs) -> SimpleNamespace:
+        """Trace ``function``.
+
+        Returns:
+            SimpleNamespace: the jaxpr, and what its inputs and outputs stand for.
+
+        Raises:
+            Unsupported, MoreState, and whatever the function raises.
+        """
+        self.states = list(self.found.storages.values())
+        self.owners = list(self.found.tensors.values())
+        self.places = {id(s): i for i, s in enumerate(self.states)}
+        self.kept_states = [(s, s.array, s.version) for s in self.states]
+        outside = {id(t): t for t in self.owners}
+        self.arguments = [t for t in self.leaves.tensors if id(t) not in outside and id(t._storage) not in self.places]
+        self.foreign = [*self.owners, *self.arguments]
+        kept_tensors = [
+            (t, t._storage, t._path, t._node, t._index, t._requires_grad, dict(t.__dict__)) for t in self.foreign
+        ]
+        modules = self.found.modules
+        kept_modules = self._kept = [
+            (m, dict(m.__dict__), [dict(m.__dict__[s]) for s in _STRUCTURE]) for m in modules.values()
+        ]
+        count, previous, modes = changes.count, state.trace, (state.grad, state.inference)
+        real = [s.array for s in self.states]
+        for group in _equal_scalars(self.found.optimizers.values()):
+            places = [self.places[id(s)] for s in group if id(s) in self.places]
+            self.shared.update((p, places[0]) for p in places[1:])
+        given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.numbers]]
+        result = SimpleNamespace(trace=self)
+        state.trace = self
+        try:
+            with _recording():
+                closed = jax.make_jaxpr(lambda *arrays: self._body(function, args, kwargs, arrays, result))(*given)
+        except BaseException:
+            for action in reversed(self.undo):
+                action()
+            raise
+        finally:
+            state.trace, state.grad, state.inference = previous, *modes
+            for s, array, version in self.kept_states:
+                s.array, s.version = array, max(version, s.version) + 1
+            for t, storage, path, node, index, wants, own in kept_tensors:
+                t._storage, t._path, t._node, t._index, t._requires_grad = storage, path, node, index, wants
+                t.__dict__.clear()
+                t.__dict__.update(own)
+            for m, own, tables in kept_modules:
+                _put_back(m.__dict__, own)
+                for name, table in zip(_STRUCTURE, tables):
+                    if m.__dict__[name] != table or list(m.__dict__[name]) != list(table):
+                        m.__dict__[name].clear()
+                        m.__dict__[name].update(table)
+            for number in self.numbers:
+                number.put_back()
+            changes.count = max(count, changes.count)
+        self._look_for_more(closed)
+        self._check_escapes()
+        result.closed = closed
+        result.counts = [len(self.states), len(self.arguments), len(self.numbers)]
+        return result
+
+    def _body(self, function, args, kwargs, arrays, result):
+        states, arguments, numbers = arrays
+        for i, (s, array) in enumerate(zip(self.states, states)):
+            s.array = states[self.shared[i]] if i in self.shared else array
+            s.version += 1
+        self.given = [s.array for s in self.states]
+        for t, array in zip(self.arguments, arguments):
+            t._storage, t._path = Storage(array, t._storage.device), ()
+            wants = t._edge() is not None
+            for name in ("_base", "_cache", "_relative", "_seen", "_history"):
+                t.__dict__.pop(name, None)
+            t._node, t._index, t._requires_grad = None, 0, wants
+        outer = []
+        for t in self.owners:
+            if t._base is None and t._node is not None:
+                t._node, t._index, t._requires_grad = None, 0, True
+                outer.append(t)
+        self.private = [t._storage for t in self.arguments]
+        marks = []
+        for t in self.foreign:
+            if t._requires_grad or t._grad is not None:
+                mark = Held(t._grad)
+                t._grad = mark
+                marks.append((t, mark))
+        self.attributes: dict = {}
+        values = list(self.leaves.numbers)
+        for number, traced in zip(self.numbers, numbers):
+            number.install(traced, self, values)
+        if any(v is not old for v, old in zip(values, self.leaves.numbers)):
+            args, kwargs = replace_numbers((args, kwargs), iter(values))
+        out = function(*args, **kwargs)
+        return self._collect(out, marks, arguments, result)
+
+    # -- what came of it ----------------------------------------------------------------------------------------
+
+    def _collect(self, out, marks, arguments, result):
+        outputs: list = []
+        kinds: list = []
+        foreign = {id(t): i for i, t in enumerate(self.foreign)}
+        seen: dict = {}
+        wanting: list = []
+        freed: list = []
+
+        def visit(value):
+            if isinstance(value, Tracer):
+                outputs.append(value)
+                kinds.append(("array", len(outputs) - 1))
+                return len(kinds) - 1
+            if not isinstance(value, Tensor):
+                return None
+            if id(value) in seen:
+                return seen[id(value)]
+            home = self.places.get(id(value._storage))
+            if id(value) in foreign:
+                i = foreign[id(value)]
+                own = i < len(self.owners)
+                kinds.append(("owner", value) if own else ("argument", i - len(self.owners)))
+            elif home is not None and not value._path and value._edge() is None:
+                kinds.append(("shared", self.states[home], type(value)))
+            elif value._array() is None or isinstance(value._array(), jax.ShapeDtypeStruct):
+                kinds.append(("constant", value))
+            else:
+                outputs.append(value._array())
+                edge = value._edge()
+                kinds.append(("tensor", len(outputs) - 1, type(value), value._storage.device, edge is not None))
+                if edge is not None:
+                    (freed if _freed(edge) else wanting).append((len(kinds) - 1, edge, value))
+            seen[id(value)] = len(kinds) - 1
+            return len(kinds) - 1
+
+        result.build = take_apart(out, visit)
+        result.kinds = kinds
+        result.outputs = len(outputs)
+        for t in self.foreign:
+            if t._node is not None and t._base is None:
+                raise Unsupported(
+                    "an in-place operation gives a tensor from outside the function a history",
+                    "Return the new value instead, or write under torch.no_grad().",
+                )
+        result.writes = []
+        for i, s in enumerate(self.states):
+            if s.array is not self.given[i]:
+                result.writes.append(("state", i))
+                outputs.append(s.array)
+        for i, s in enumerate(self.private):
+            if s.array is not arguments[i]:
+                result.writes.append(("argument", i))
+                outputs.append(s.array)
+        result.grads, result.opened = [], []
+        for t, mark in marks:
+            now = t._grad
+            if mark.opened:
+                result.opened.append((t, mark.value is None))
+            if now is mark or (mark.opened and now is mark.value):
+                continue
+            if now is None:
+                result.grads.append((t, None))
+            elif now is mark.value or id(now) in self.found.tensors:
+                result.grads.append((t, now))
+            else:
+                if now._edge() is not None:
+                    raise Unsupported(
+                        "a gradient with a history (create_graph=True) is left in .grad",
+                        "Use torch.autograd.grad(..., create_graph=True) and keep the result inside the function.",
+                    )
+                result.grads.append((t, len(outputs)))
+                outputs.append(now._array())
+        result.slots = self._slots(outputs)
+        result.leaves, result.forward = [], len(outputs)
+        if wanting:
+            self._backward(wanting, outputs, result)
+        result.freed = [place for place, _, _ in freed]
+        result.wanting = [place for place, _, _ in wanting]
+        return outputs
+
+    def _slots(self, outputs) -> list:
+        """Tensors that were put into attributes of modules: they are put there on every call."""
+        slots = []
+        for m, own, tables in self._kept:
+            for where, before in ((m.__dict__, own), *zip((m.__dict__[s] for s in _STRUCTURE), tables)):
+                for name, value in list(where.items()):
+                    if name in _INTERNAL or (name in before and before[name] is value):
+                        continue
+                    if isinstance(value, Tensor):
+                        if value._edge() is not None:
+                            raise Unsupported(
+                                f"attribute '{name}' of {self._called(m)} is given a tensor with a history",
+                                "Store value.detach() instead.",
+                            )
+                        slots.append((where, name, len(outputs), type(value), value._storage.device))
+                        outputs.append(value._array())
+                    elif not (name in before and is_plain(value) and _same(before[name], value)):
+                        raise Unsupported(
+                            f"attribute '{name}' of {self._called(m)} is written",
+                            "Keep what changes in a buffer (register_buffer), or write it outside the function.",
+                        )
+        return slots
+
+    def _called(self, module) -> str:
+        path = self.found.names.get(id(module))
+        return f"module '{path}'" if path else f"the {type(module).__name__}"
+
+    def _backward(self, wanting, outputs, result) -> None:
+        """Trace the gradients of the results with respect to what came from outside."""
+        roots, leaves, places = [], [], []
+        for n, (place, edge, value) in enumerate(wanting):
+            array = value._array()
+            roots.append((edge, _split.cotangent(n, array.shape, array.dtype)))
+            places.append(place)
+        for i, t in enumerate(self.foreign):
+            if t._requires_grad and t._base is None:
+                leaves.append((i, t))
+        hooks = [(t, t._hooks) for _, t in leaves]
+        for t, _ in hooks:
+            t.__dict__.pop("_hooks", None)
+        try:
+            found = engine.backward(roots, wanted=[(t, None) for _, t in leaves], accumulate=False)
+        finally:
+            for t, held in hooks:
+                if held is not None:
+                    t._hooks = held
+        for i, t in leaves:
+            grad = found.get(id(t))
+            if grad is not None:
+                result.leaves.append((i, len(outputs)))
+                outputs.append(grad)
+
+    def _look_for_more(self, closed) -> None:
+        """State that the run met as constants, or modules it met on the way, must become inputs."""
+        before = len(self.states), len(self._kept)
+        for module in self.visited.values():
+            if id(module) not in self.found.modules:
+                self.found.add_module(module)
+        consts = [c for c in closed.consts if isinstance(c, jax.Array) and not isinstance(c, Tracer)]
+        if consts:
+            known = {id(array) for _, array, _ in self.kept_states}
+            strange = [c for c in consts if id(c) not in known]
+            storages = [s for s in gc.get_referrers(*strange) if type(s) is Storage] if strange else []
+            for s in storages:
+                self.found.add_storage(s)
+            if storages:
+                for t in gc.get_referrers(*storages):
+                    if isinstance(t, Tensor) and t._node is None:
+                        self.found.add_tensor(t)
+        if before != (len(self.found.storages), len(self.found.modules)):
+            raise MoreState
+
+    def _check_escapes(self) -> None:
+        """A tensor made inside that somebody still holds would never be made again.
+
+        Raises:
+            Unsupported: there is one.
+        """
+        alive = [t for t in (ref() for ref in self.born) if t is not None and isinstance(t._storage.array, Tracer)]
+        if alive:
+            gc.collect()
+            alive = [t for t in (ref() for ref in self.born) if t is not None and isinstance(t._storage.array, Tracer)]
+        if alive:
+            raise Unsupported(
+                f"a tensor of shape {list(alive[0]._storage.array.shape)} made inside is kept outside (in a list, a "
+                "dict or an attribute)",
+                "Return it from the function instead.",
+            )
+
+
+def _freed(edge) -> bool:
+    """Whether a backward pass from here would meet a step that was walked before."""
+    stack, seen = [edge[0]], set()
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Node) and node not in seen:
+            if node.freed:
+                return True
+            seen.add(node)
+            stack += [edge[0] for edge in node.edges if edge is not None]
+    return False
+
+
+def _same(a, b) -> bool:
+    return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def _put_back(own: dict, kept: dict) -> None:
+    for name in [n for n in own if n not in kept]:
+        del own[name]
+    for name, value in kept.items():
+        if own.get(name, MISSING) is not value:
+            own[name] = value
+
+
+def _equal_scalars(optimizers):
+    """Slots of 0-dim optimizer state that hold one array, such as the step count of parameters of equal age."""
+    for optimizer in optimizers:
+        groups: dict = {}
+        for held in list(optimizer.state.values()):
+            if isinstance(held, dict):
+                for value in held.values():
+                    if isinstance(value, Tensor) and value.dim() == 0 and not value._path:
+                        groups.setdefault(id(value._storage.array), []).append(value._storage)
+        yield from (group for group in groups.values() if len(group) > 1)
+
+
+class _recording:
+    """Tells the trace of every attribute that is read from a module, for the length of a block."""
+
+    def __enter__(self):
+        found = sys.modules.get(_MODULE)
+        self.base: Any = None if found is None or "__getattribute__" in vars(found.Module) else found.Module
+        if self.base is not None:
+            self.base.__getattribute__ = _getattribute
+
+    def __exit__(self, *exc):
+        if self.base is not None:
+            del self.base.__getattribute__
+
+
+def _getattribute(self, name):
+    trace = state.trace
+    try:
+        value = object.__getattribute__(self, name)
+    except AttributeError:
+        if trace is not None and name[:2] != "__":
+            trace.missing(self, name)
+        raise
+    if trace is None or name[:2] == "__":
+        return value
+    return trace.read(self, name, value)

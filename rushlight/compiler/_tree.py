@@ -1,0 +1,132 @@
+"""Owns taking arguments and results apart into tensors, numbers and structure, and putting them together again.
+
+May import the tensor class and numpy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from .. import _device, dtypes
+from .._tensor.tensor import Tensor
+
+_PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis))
+_BY_VALUE = (dtypes.dtype, dtypes.Size, _device.device)
+
+
+class Leaves:
+    """What a structure holds besides structure.
+
+    Attributes:
+        tensors: each tensor once, in order of appearance.
+        numbers: ints and floats in order of appearance.
+        names: what to call each number in a message.
+        objects: everything that is compared by identity.
+    """
+
+    __slots__ = ("index", "names", "numbers", "objects", "tensors")
+
+    def __init__(self):
+        self.tensors: list = []
+        self.numbers: list = []
+        self.names: list = []
+        self.objects: list = []
+        self.index: dict = {}
+
+
+def flatten(value, leaves: Leaves, name: str = "") -> Any:
+    """The structure of a value as something that can be a key; what it holds is added to ``leaves``."""
+    kind = type(value)
+    if isinstance(value, Tensor):
+        place = leaves.index.setdefault(id(value), len(leaves.tensors))
+        if place == len(leaves.tensors):
+            leaves.tensors.append(value)
+        return place
+    if kind is int or kind is float:
+        leaves.numbers.append(value)
+        leaves.names.append(name)
+        return kind
+    if kind in _PLAIN or isinstance(value, _BY_VALUE):
+        return "value", kind, value
+    if isinstance(value, (tuple, list)):
+        return "list", kind, tuple([flatten(v, leaves, f"{name}[{i}]") for i, v in enumerate(value)])
+    if isinstance(value, dict):
+        return "dict", kind, tuple([(k, flatten(v, leaves, f"{name}[{k!r}]")) for k, v in value.items()])
+    if kind is slice:
+        return "slice", kind, tuple([flatten(v, leaves, name) for v in (value.start, value.stop, value.step)])
+    if kind is np.ndarray:
+        leaves.objects.append(value)
+        return "array", value.dtype.str, value.shape, value.tobytes()
+    leaves.objects.append(value)
+    return "object", kind, id(value)
+
+
+def replace_numbers(value, supply) -> Any:
+    """The same structure with its numbers taken from ``supply``, in the order of ``flatten``."""
+    kind = type(value)
+    if kind is int or kind is float:
+        return next(supply)
+    if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
+        items = [replace_numbers(v, supply) for v in value]
+        return kind(*items) if hasattr(kind, "_fields") else kind(items)
+    if isinstance(value, dict):
+        made = value.copy()
+        for key, item in value.items():
+            made[key] = replace_numbers(item, supply)
+        return made
+    if kind is slice:
+        return slice(*[replace_numbers(v, supply) for v in (value.start, value.stop, value.step)])
+    return value
+
+
+def take_apart(value, visit) -> Any:
+    """A plan that builds a result again: a function of the list of rebuilt leaves.
+
+    Args:
+        value: what a function returned.
+        visit: gets each tensor (or traced array) and returns its place in the list, or None for any other leaf.
+    """
+    place = visit(value)
+    if place is not None:
+        return lambda made: made[place]
+    kind = type(value)
+    if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
+        parts = [take_apart(v, visit) for v in value]
+        if hasattr(kind, "_fields"):
+            return lambda made: kind(*[part(made) for part in parts])
+        return lambda made: kind([part(made) for part in parts])
+    if kind is dict or (isinstance(value, dict) and not hasattr(value, "__dataclass_fields__")):
+        items = [(key, take_apart(v, visit)) for key, v in value.items()]
+        empty = value.copy()
+        empty.clear()
+
+        def build(made):
+            out = empty.copy()
+            for key, part in items:
+                out[key] = part(made)
+            return out
+
+        return build
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _dataclass(value, visit)
+    return lambda made: value
+
+
+def _dataclass(value, visit):
+    """Instances of dataclasses, also of those that are mappings besides (model outputs often are)."""
+    kind = type(value)
+    own = {key: take_apart(v, visit) for key, v in vars(value).items()}
+    entries = {key: take_apart(v, visit) for key, v in value.items()} if isinstance(value, dict) else {}
+
+    def build(made):
+        out = kind.__new__(kind)
+        for key, part in own.items():
+            object.__setattr__(out, key, part(made))
+        for key, part in entries.items():
+            dict.__setitem__(out, key, part(made))
+        return out
+
+    return build
