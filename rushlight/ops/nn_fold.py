@@ -49,9 +49,8 @@ def _unfold(input: Array, kernel, dilation, padding, stride):
     if any(c < 1 for c in counts):
         raise RuntimeError(
             f"Given input with spatial size ({x.shape[2]}, {x.shape[3]}), kernel_size=({kernel[0]}, {kernel[1]}), "
-            f"dilation=({dilation[0]}, {dilation[1]}), padding=({padding[0]}, {padding[1]}), stride=({stride[0]}, "
-            f"{stride[1]}), calculated shape of the array of sliding blocks as ({counts[0]}, {counts[1]}), but its "
-            "components must be at least one."
+            f"dilation=({dilation[0]}, {dilation[1]}), padding=({padding[0]}, {padding[1]}), calculated shape of the "
+            f"array of sliding blocks as ({counts[0]}, {counts[1]}), but its components must be at least one."
         )
     out = _blocks(x, kernel, dilation, padding, stride)
     return out if input.ndim == 4 else out[0]
