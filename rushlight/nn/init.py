@@ -18,7 +18,8 @@ from .._tensor.tensor import Tensor, to_device
 from ..ops.random import randperm
 from ..random.generator import Generator
 
-_SAFE = 65504.0  # what every floating dtype but the 8-bit ones can hold
+# The largest numbers that all floating dtypes but the 8-bit ones can hold, and all integer dtypes.
+_SAFE = {"f": 65504.0, "V": 65504.0, "i": 127, "u": 127}
 
 
 def _put(tensor: Tensor, host: np.ndarray) -> Tensor:
@@ -31,7 +32,8 @@ def _put(tensor: Tensor, host: np.ndarray) -> Tensor:
 
 def _fill(tensor: Tensor, value: Any) -> Tensor:
     array = tensor._array()
-    if type(value) in (int, float) and array.dtype.kind in "fV" and array.dtype.itemsize > 1 and abs(value) <= _SAFE:
+    kind = array.dtype.kind
+    if type(value) in (int, float) and 0 <= value <= _SAFE.get(kind, -1) and (kind == "i" or array.dtype.itemsize > 1):
         return _put(tensor, np.full(array.shape, value, array.dtype))
     with no_grad():
         return tensor.fill_(value)
