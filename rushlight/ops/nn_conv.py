@@ -72,12 +72,12 @@ def _check(input, weight, bias, stride, dilation, groups, nd, name, transposed):
             f"{start} of size {ws}, expected bias to be 1-dimensional with {out} elements, but got bias of size "
             f"{list(bias.shape)} instead"
         )
+    if bias is not None and bias.dtype != input.dtype:
+        raise RuntimeError(f"Input type ({c_name(input)}) and bias type ({c_name(bias)}) should be the same")
     if input.dtype != weight.dtype:
         raise RuntimeError(
             f"expected scalar type {scalar_name(dtype_of(input))} but found {scalar_name(dtype_of(weight))}"
         )
-    if bias is not None and bias.dtype != input.dtype:
-        raise RuntimeError(f"Input type ({c_name(input)}) and bias type ({c_name(bias)}) should be the same")
 
 
 def _batched(input, nd, name):

@@ -48,14 +48,19 @@ def linear(input: Array, weight: Array, bias: Array | None = None):
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {inner}x{(*out, 1)[0]})"
         )
     if input.dtype != weight.dtype:
+        if bias is not None and bias.dtype == weight.dtype:
+            raise RuntimeError(
+                f"mat1 and mat2 must have the same dtype, but got {scalar_name(dtype_of(input))} and "
+                f"{scalar_name(dtype_of(weight))}"
+            )
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(input)} != {c_name(weight)}")
     result = contract(input, weight, ((input.ndim - 1,), (weight.ndim - 1,)))
     if bias is None:
         return result
     if bias.dtype != input.dtype:
         raise RuntimeError(
-            f"self and mat2 must have the same dtype, but got {scalar_name(dtype_of(input))} and "
-            f"{scalar_name(dtype_of(bias))}"
+            f"self and mat2 must have the same dtype, but got {scalar_name(dtype_of(bias))} and "
+            f"{scalar_name(dtype_of(weight))}"
         )
     if bias.ndim and bias.shape[-1] not in (1, *out):
         rows = result.size // out[0] if out and out[0] else 1

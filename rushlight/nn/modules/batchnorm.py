@@ -151,6 +151,8 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
                 self.running_mean.materialize((self.num_features,))
                 self.running_var.materialize((self.num_features,))
             self.reset_parameters()
+        elif self.num_features == 0 and (self.affine or self.track_running_stats):
+            self.num_features = input.shape[1]  # the shapes came from a state dict
 
 
 class BatchNorm1d(_BatchNorm):

@@ -272,6 +272,8 @@ class _LazyConvXdMixin(LazyModuleMixin):
             AssertionError: only one of weight and bias waits for its shape.
         """
         if not self.has_uninitialized_params():
+            if self.in_channels == 0:  # the shapes came from a state dict
+                self.in_channels = self._get_in_channels(input)
             return
         self.in_channels = self._get_in_channels(input)
         if self.in_channels % self.groups != 0:
