@@ -48,6 +48,7 @@ from .ops.scatter import *
 from .ops.search import *
 from .ops.shape import *
 from .ops.sorting import *
+from .ops.special import *
 from .ops.strided import *
 from .ops.unary import *
 from .random import (

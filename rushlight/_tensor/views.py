@@ -43,7 +43,7 @@ def _by_index(program: Program):
     """Write through any view: look at the positions that it reads, and set those."""
 
     def scatter(array, value, *dynamic):
-        positions = program.flat(jnp.arange(array.size).reshape(array.shape), *dynamic)
+        positions: Any = program.flat(jnp.arange(array.size).reshape(array.shape), *dynamic)
         flat = array.reshape(-1).at[positions.reshape(-1)].set(value.reshape(-1).astype(array.dtype))
         return flat.reshape(array.shape)
 

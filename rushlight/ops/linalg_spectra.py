@@ -131,7 +131,7 @@ def _eigh_jvp(lower, primals, tangents):
     """The tangent is taken as Hermitian, whichever triangle the values were read from."""
     (x,), (dx,) = primals, tangents
     values, V = _eigh_of(x, lower)
-    inner = adjoined(V) @ dx @ V
+    inner = adjoined(V) @ ((dx + adjoined(dx)) / 2) @ V
     apart = values[..., None, :] - values[..., :, None]
     eye = jnp.eye(x.shape[-1], dtype=bool)
     inverse = jnp.where(eye, 0, 1 / jnp.where(eye, 1, apart)).astype(V.dtype)
