@@ -69,8 +69,8 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "linalg", "masked", "models", "nn",
-        "optim", "random", "signal", "special", "utils", "version",
+        "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "inspect", "linalg", "masked",
+        "models", "nn", "optim", "random", "signal", "special", "utils", "version",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.

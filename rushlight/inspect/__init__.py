@@ -13,7 +13,9 @@ _HOMES = {
     "Source": "source",
     "UnreadableFile": "source",
     "open_source": "source",
+    "Summary": "layer_table",
     "statistics": "stats",
+    "summary": "layer_table",
 }
 
 
