@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import bisect
 import os
+import queue
 import struct
+import threading
 import zipfile
 import zlib
 
@@ -41,8 +43,14 @@ def remaining(file) -> int:
     return end - here
 
 
-def fill(file, buffer: np.ndarray) -> bool:
-    """Read into the buffer until it is full; False when the file ends first."""
+def fill(file, buffer: np.ndarray, each=None) -> bool:
+    """Read into the buffer until it is full; False when the file ends first.
+
+    Args:
+        file: at the right position.
+        buffer: of bytes.
+        each: called with every piece that was read.
+    """
     view, done = buffer.data, 0
     direct = getattr(file, "readinto", None)
     while done < len(view):
@@ -54,6 +62,8 @@ def fill(file, buffer: np.ndarray) -> bool:
             view[done : done + count] = chunk
         if not count:
             return False
+        if each is not None:
+            each(view[done : done + count])
         done += count
     return True
 
@@ -88,6 +98,21 @@ class ArchiveReader:
             raise _broken("records overlap")
         # torch can be told to write no checksums; then all of them are zero.
         self._checked = any(info.CRC for info in infos)
+        self._sums = _Checksums()
+
+    def verify(self) -> None:
+        """Wait for the checksums of all that was read.
+
+        Raises:
+            RuntimeError: one does not match.
+        """
+        wrong = self._sums.wrong()
+        if wrong is not None:
+            raise _broken(f"record {wrong!r} does not match its checksum")
+
+    def close(self) -> None:
+        """Stop looking at checksums."""
+        self._sums.close()
 
     def _admit(self, info: zipfile.ZipInfo) -> None:
         name = info.filename
@@ -155,12 +180,62 @@ class ArchiveReader:
             return self._mapped[begin : begin + size]
         buffer = aligned_bytes(size)
         self._file.seek(begin)
-        if not fill(self._file, buffer):
+        large = self._checked and size >= _CHUNK
+        if not fill(self._file, buffer, self._sums.add if large else None):
             raise _broken(f"record {name!r} is cut short")
-        if self._checked and zlib.crc32(buffer.data) != self._infos[name].CRC:
+        if large:
+            self._sums.end(name, self._infos[name].CRC)
+        elif self._checked and zlib.crc32(buffer.data) != self._infos[name].CRC:
             raise _broken(f"record {name!r} does not match its checksum")
         return buffer
 
     def read(self, name: str) -> bytes:
-        """A record's bytes, as a copy."""
-        return self.array(name).tobytes()
+        """A record's bytes, as a copy, with their checksum seen to."""
+        data = self.array(name).tobytes()
+        self.verify()
+        return data
+
+
+class _Checksums:
+    """Computes the checksums of large records in a thread, while the next bytes are read."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._wrong: str | None = None
+
+    def add(self, piece) -> None:
+        """Go on with the record whose pieces these are."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+        self._queue.put(piece)
+
+    def end(self, name: str, wanted: int) -> None:
+        """That was the whole record."""
+        self._queue.put((name, wanted))
+
+    def _work(self) -> None:
+        found = 0
+        while True:
+            job = self._queue.get()
+            if job is None:
+                return
+            if isinstance(job, tuple):
+                if found != job[1] and self._wrong is None:
+                    self._wrong = job[0]
+                found = 0
+            else:
+                found = zlib.crc32(job, found)
+
+    def wrong(self) -> str | None:
+        """The first record that did not match, once all were looked at."""
+        self.close()
+        return self._wrong
+
+    def close(self) -> None:
+        """Let the thread finish what it has."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None

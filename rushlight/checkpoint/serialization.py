@@ -210,7 +210,12 @@ def _load(file, mapped_path, map_location, weights_only: bool, encoding: str):
             raise pickle.UnpicklingError(f"Only persistent_load of storage is allowed, but got {pid!r:.60}")
         return table.get(*pid[1:])
 
-    return Unpickler(io.BytesIO(archive.read("data.pkl")), Policy(weights_only), persistent, encoding).load()
+    try:
+        found = Unpickler(io.BytesIO(archive.read("data.pkl")), Policy(weights_only), persistent, encoding).load()
+        archive.verify()
+    finally:
+        archive.close()
+    return found
 
 
 def get_unsafe_globals_in_checkpoint(f) -> list[str]:

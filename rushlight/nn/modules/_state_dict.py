@@ -16,14 +16,11 @@ from ..._graph.modes import no_grad
 from ..._hooks import RemovableHandle
 from ..._tensor.tensor import Tensor
 from ..parameter import Parameter, is_lazy
+from . import _loading
 from ._call import HookSlot
 from ._traversal import walk
 
 _EXTRA = "_extra_state"
-_PREFIXES = {
-    "module.": "nn.DataParallel or DistributedDataParallel",
-    "_orig_mod.": "torch.compile",
-}
 
 
 class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
@@ -117,13 +114,14 @@ class StateDict:
         if type(self).get_extra_state is not StateDict.get_extra_state:
             destination[prefix + _EXTRA] = self.get_extra_state()
 
-    def state_dict(self, *args, destination=None, prefix: str = "", keep_vars: bool = False):
+    def state_dict(self, *args, destination=None, prefix: str = "", keep_vars: bool = False, copy: bool = False):
         """Everything the model has learnt, by path; the tensors share their storage with the model.
 
         Args:
             destination: an OrderedDict to add to.
             prefix: goes before every key.
             keep_vars: give the parameters themselves instead of detached tensors.
+            copy: give a snapshot, which later training does not change.
 
         Returns:
             OrderedDict: of tensors, with the versions of all modules in its attribute ``_metadata``.
@@ -164,6 +162,8 @@ class StateDict:
                 if getattr(hook, "_from_public_api", False):
                     raise RuntimeError("state_dict post-hook must return None")
                 destination = out
+        if copy:
+            _loading.snapshot(destination)
         return destination
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
@@ -237,13 +237,19 @@ class StateDict:
                     if first not in (children if dot else local):
                         unexpected_keys.append(key)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False, *, key_map=None,
+        strip_prefix=None, ignore_mismatched: bool = False,
+    ):  # fmt: skip
         """Load a state dict; where anything is wrong, say all that is and leave the model as it was.
 
         Args:
-            state_dict: tensors by path.
+            state_dict: tensors by path; of names that are one tensor in the model, one is enough.
             strict: missing and unexpected keys are errors.
             assign: put the tensors themselves into the model instead of copying their contents.
+            key_map: a dict from regular expressions to replacements (None drops the key), or a function of a key.
+            strip_prefix: a prefix to take off the keys, or several.
+            ignore_mismatched: leave out entries of another shape than the model's, with a warning.
 
         Returns:
             named tuple: ``missing_keys`` and ``unexpected_keys``.
@@ -251,6 +257,7 @@ class StateDict:
         Raises:
             TypeError: not a mapping.
             RuntimeError: one message with every problem.
+            ValueError: ``key_map`` or ``strip_prefix`` fits no key.
 
         Example:
             >>> from rushlight import nn
@@ -259,29 +266,37 @@ class StateDict:
             <All keys matched successfully>
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+            instead = "; pass its state_dict()" if isinstance(state_dict, StateDict) else ""
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}{instead}.")
         missing: list[str] = []
         unexpected: list[str] = []
         errors: list[str] = []
-        metadata = getattr(state_dict, "_metadata", None)
-        entries = OrderedDict(state_dict)
-        if metadata is not None:
-            entries._metadata = metadata  # type: ignore[attr-defined]
+        entries, ignored = _loading.renamed(state_dict, key_map, strip_prefix), set()
+        if ignore_mismatched:
+            entries, ignored = _loading.without_mismatches(self, entries)
+        metadata = getattr(entries, "_metadata", None)
+        ties = _loading.Ties(self)
         before = _snapshot(self)
         try:
             _load(self, entries, "", metadata, assign, (missing, unexpected, errors))
+            ties.forgive(missing, entries)
+            missing[:] = [key for key in missing if key not in ignored]
             if strict:
                 problems = [("Missing", missing), ("Unexpected", unexpected)]
                 lines = [f"{what} key(s) in state_dict: {_quoted(keys)}. " for what, keys in problems if keys]
                 errors[:0] = lines
-                if lines:
-                    errors += _remedy(self, missing, unexpected)
             if errors:
+                errors += _loading.advice(self, state_dict, entries, missing, unexpected)
                 message = "\n\t".join(errors)
                 raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{message}")
+            if assign:
+                ties.restore(self, entries)
         except BaseException:
             _restore(before)
             raise
+        freed = _replaced(before)
+        before.clear()
+        _loading.give_back_memory(freed)
         return _IncompatibleKeys(missing, unexpected)
 
 
@@ -375,6 +390,12 @@ def _snapshot(root) -> list[tuple]:
     return list(seen.values())
 
 
+def _replaced(before: list[tuple]) -> int:
+    """The bytes of the arrays that a load put others in place of."""
+    changed = (array for _, cells in before for _, cell, array in cells if cell.array is not array)
+    return sum(array.size * array.dtype.itemsize for array in changed)
+
+
 def _restore(before: list[tuple]) -> None:
     for slots, cells in before:
         for table, entries in slots:
@@ -386,25 +407,3 @@ def _restore(before: list[tuple]) -> None:
                 tensor._storage = cell
             if cell.array is not array:
                 cell.write(array)
-
-
-def _remedy(model, missing: list[str], unexpected: list[str]) -> list[str]:
-    """The line that says what to do where one prefix explains the difference."""
-    wanted, found = set(missing), set(unexpected)
-    if not wanted or not found:
-        return []
-    for prefix in dict.fromkeys([*_PREFIXES, *(key.partition(".")[0] + "." for key in unexpected)]):
-        adds = f", which {_PREFIXES[prefix]} adds" if prefix in _PREFIXES else ""
-        if {key.removeprefix(prefix) for key in found if key.startswith(prefix)} >= wanted:
-            return [
-                f"The keys in state_dict begin with '{prefix}'{adds}: load "
-                f"{{k.removeprefix('{prefix}'): v for k, v in state_dict.items()}} instead."
-            ]
-    for prefix in dict.fromkeys([*_PREFIXES, *(key.partition(".")[0] + "." for key in missing)]):
-        adds = f", which {_PREFIXES[prefix]} adds" if prefix in _PREFIXES else ""
-        if {prefix + key for key in found} >= wanted:
-            return [
-                f"The keys in the model begin with '{prefix}'{adds}, those in state_dict do not: load "
-                f"{{'{prefix}' + k: v for k, v in state_dict.items()}} instead."
-            ]
-    return []
