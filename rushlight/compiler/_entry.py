@@ -30,6 +30,9 @@ _FREED = (
 )
 
 
+_LONG = 1000
+
+
 def _references(storages):
     """How many references there are to the array of each slot, and the arrays."""
     arrays = [s.array for s in storages]
@@ -79,10 +82,13 @@ class Entry:
             for home, name, value in found.globals
             if (id(home), name) not in dynamic and look_up(home, name) is value and (is_plain(value) or callable(value))
         ]
-        self.held = [
-            (home, name, fingerprint(value))
-            for home, name, value in found.globals
-            if isinstance(value, (list, dict, set)) and look_up(home, name) is value
+        self.watched = [
+            (
+                c,
+                len(c),
+                [item for item in _items(c) if (id(c), item[0]) not in dynamic and (id(c), item[0]) not in rebound],
+            )
+            for c in found.watched.values()
         ]
         self.slots, self.rebound = [], []
         self.reads = [r for r in self.reads if (id(r[0].__dict__), r[1]) not in rebound]
@@ -95,20 +101,26 @@ class Entry:
             value = where.get(name)
             if isinstance(value, Tensor) and id(value._storage) in trace.places:
                 self.rebound.append((where, name, trace.places[id(value._storage)], value._storage.array.shape))
-        self.paths = found.names
-        self.modules = [(m, _shape(m)) for m in found.modules.values()]
-        self.everywhere = [id(h) for h in EVERYWHERE.values()]
-        used = {id(t) for t in trace.arguments}
         moving = {at for _, _, at, _ in self.rebound}
         self.tensors = [
             (t, t._storage, t._requires_grad, _hooks(t))
             for t in trace.owners if trace.places[id(t._storage)] not in moving
         ]  # fmt: skip
+        self.fixed = [s for i, s in enumerate(trace.states) if i not in moving]
+        self.state_ids = {id(s) for s in self.fixed}
+        self.paths = found.names
+        for tensor, _ in self.result.opened:
+            held = tensor.grad
+            if held is not None:
+                at = trace.places[id(held._storage)]
+                self.rebound.append((self._ref(tensor, trace), None, at, held._storage.array.shape))
+        self.modules = [(m, _shape(m)) for m in found.modules.values()]
+        self.everywhere = [id(h) for h in EVERYWHERE.values()]
+        used = {id(t) for t in trace.arguments}
         self.aliases = [
             (i, t) for i, t in enumerate(leaves.tensors) if id(t) not in used
         ]  # arguments that are state themselves
         self.taken = [leaves.index[id(t)] for t in trace.arguments]
-        self.state_ids = set(trace.places)
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
         self.grads = [(self._ref(t, trace), what) for t, what in self.result.grads]
         self.rates = trace.rates
@@ -146,7 +158,7 @@ class Entry:
             if table.get(name, MISSING) is not value:
                 return "slot", name
         for where, name, _, shape in self.rebound:
-            now = where.get(name)
+            now = _current(where, name, leaves)
             if not isinstance(now, Tensor) or now._path or now._node is not None or now._array().shape != shape:
                 return "slot", name
         for tensor, storage, wants, _ in self.tensors:
@@ -158,9 +170,19 @@ class Entry:
             now = look_up(home, name)
             if now is not value and not (is_plain(value) and _same(now, value)):
                 return "name", home, name, value, now
-        for home, name, mark in self.held:
-            if fingerprint(look_up(home, name)) != mark:
-                return "contents", name
+        for container, length, items in self.watched:
+            if len(container) != length:
+                return "contents", type(container).__name__
+            if type(container) is list:
+                if length < _LONG:
+                    for (place, value), now in zip(items, container):
+                        if now is not value and not (is_plain(value) and _same(now, value)):
+                            return "contents", f"list[{place}]"
+                continue
+            for name, value in items:
+                now = container.get(name, MISSING)
+                if now is not value and not (is_plain(value) and _same(now, value)):
+                    return "name", container, name, value, now
         for own, name, mark in self.odd:
             if fingerprint(own.get(name)) != mark:
                 return "contents", name
@@ -228,8 +250,6 @@ class Entry:
                 (donated if i < states and i in written else kept).append((i, v))
         self.donated = [trace.states[i] for i, _ in donated]
         self.kept = [trace.states[i] for i, _ in kept if i < states]
-        self.kept_places = [i for i, _ in kept if i < states]
-        self.donated_places = [i for i, _ in donated]
         self.inputs = [trace.leaves.index[id(trace.arguments[i - states])]
                        for i, _ in kept if states <= i < states + arguments]  # fmt: skip
         self.given_numbers = [self.numbers[i - states - arguments] for i, _ in kept if i >= states + arguments]
@@ -242,13 +262,24 @@ class Entry:
         program.__name__ = program.__qualname__ = "step"
         self.program = jax.jit(program, donate_argnums=0, compiler_options=_split.options_for(eqns))
         start = result.outputs
-        self.state_writes, self.argument_writes = [], []
+        self.written, self.written_from, self.argument_writes = [], [], []
+        indices = []
         for n, (kind, i) in enumerate(result.writes):
             place = self.place[start + n]
             if kind == "state":
-                self.state_writes.append((trace.states[i], place, i))
+                self.written.append(trace.states[i])
+                self.written_from.append(place)
+                indices.append(i)
             else:
                 self.argument_writes.append((self.taken[i], place))
+
+        self.holders: dict = {}
+        for storages, places in (
+            (self.donated, [i for i, _ in donated]), (self.kept, [i for i, _ in kept if i < states]),
+            (self.written, indices),
+        ):  # fmt: skip
+            for n, i in enumerate(places):
+                self.holders.setdefault(i, []).append((storages, n))
 
     def _make_backward(self, closed, eqns, crossing, cotangents, gives, result, trace) -> None:
         present = [c for c in cotangents if c is not None]
@@ -269,7 +300,7 @@ class Entry:
         for action in self.before:
             action()
         if self.rebound:
-            self._rebind()
+            self._rebind(leaves)
         tensors = leaves.tensors
         donated = _own(self.donated)
         kept = [s.array for s in self.kept]
@@ -280,7 +311,7 @@ class Entry:
         outs = self.program(donated, kept)
         self.runs += 1
         place = self.place
-        for storage, where, _ in self.state_writes:
+        for storage, where in zip(self.written, self.written_from):
             storage.array = outs[where]
             storage.version += 1
         for i, where in self.argument_writes:
@@ -295,13 +326,12 @@ class Entry:
             action()
         return self.result.build(made)
 
-    def _rebind(self) -> None:
-        """Attributes that the function replaces hold another tensor on every call."""
+    def _rebind(self, leaves) -> None:
+        """Attributes that the function replaces, and gradients, may hold another tensor on every call."""
         for where, name, at, _ in self.rebound:
-            storage = where[name]._storage
-            for storages, places in ((self.donated, self.donated_places), (self.kept, self.kept_places)):
-                if at in places:
-                    storages[places.index(at)] = storage
+            storage = _current(where, name, leaves)._storage
+            for storages, place in self.holders.get(at, ()):
+                storages[place] = storage
 
     def _wrap(self, outs, tensors) -> list:
         node, made, place = None, [], self.place
@@ -378,6 +408,20 @@ def _shape(module) -> tuple:
     own = module.__dict__
     hooks = tuple([tuple(map(id, own[h].values())) for h in _HOOKS if own.get(h)])
     return tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
+
+
+def _items(container) -> list:
+    """What to compare of a container: pairs of name and value; long lists and sets go by their length."""
+    if isinstance(container, dict):
+        return list(container.items())
+    return list(enumerate(container)) if isinstance(container, list) and len(container) < _LONG else []
+
+
+def _current(where, name, leaves):
+    """What an attribute holds now; without a name, the gradient of a tensor or of an argument."""
+    if name is not None:
+        return where.get(name)
+    return (leaves.tensors[where] if type(where) is int else where)._grad
 
 
 def _hooks(tensor) -> tuple:

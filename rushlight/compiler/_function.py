@@ -152,7 +152,10 @@ class Compiled:
     def _trace(self, leaves, args, kwargs, numbers) -> Entry:
         found = Found()
         owner = self.owner() if self.owner is not None else None
-        found.visit([self.function, owner, args, kwargs])
+        found.visit([self.function, owner])
+        for t in leaves.tensors:
+            found._seen.setdefault(id(t), t)  # an argument is state only where the function refers to it itself
+        found.visit([args, kwargs])
         from ..random.generator import default_generator
 
         found.add_storage(default_generator.key_storage())
@@ -174,7 +177,7 @@ class Compiled:
             for _, undo in created:
                 undo()
             raise
-        touched = {id(s) for s in (*entry.donated, *entry.kept, *(s for s, _, _ in entry.state_writes))}
+        touched = {id(s) for s in (*entry.donated, *entry.kept, *entry.written)}
         for storages, undo in created:
             if not any(id(s) in touched for s in storages):
                 undo()
@@ -281,11 +284,9 @@ class _Compile:
             >>> double(torch.ones(2))
             tensor([2., 2.])
         """
-        if options:
-            raise NotImplementedError(
-                f"compile(options={options!r}) is not supported by rushlight: these are settings of torch's compiler. "
-                "Leave options out."
-            )
+        chosen = self.check(
+            fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, name=name
+        )
         if model is None:
             return functools.partial(
                 self, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, disable=disable, name=name
@@ -295,12 +296,26 @@ class _Compile:
         if is_module(model):
             from ._module import compiled_twin
 
-            return compiled_twin(model, fullgraph)
+            return compiled_twin(model, **chosen)
         if is_optimizer(model) or not callable(model):
             raise TypeError(f"compile() takes a function or a module, received {type(model).__name__}")
         if isinstance(model, Compiled):
             return model
-        return Compiled(model, fullgraph=fullgraph, name=name)
+        return Compiled(model, **chosen)
+
+    @staticmethod
+    def check(*, fullgraph=False, dynamic=None, backend="xla", mode=None, options=None, name=None) -> dict:
+        """What of ``compile``'s options matters here.
+
+        Raises:
+            NotImplementedError: ``options`` are given.
+        """
+        if options:
+            raise NotImplementedError(
+                f"compile(options={options!r}) is not supported by rushlight: these are settings of torch's compiler. "
+                "Leave options out."
+            )
+        return {"fullgraph": bool(fullgraph), "name": name}
 
     disable = _disable()
     explain = staticmethod(_explain.explain)

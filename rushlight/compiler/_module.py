@@ -14,17 +14,17 @@ from ._function import Compiled
 _classes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _call(kind, reference, *args, **kwargs):
-    return kind.__call__(reference(), *args, **kwargs)
+def _call(reference, *args, **kwargs):
+    return reference()._call_with_hooks(args, kwargs)
 
 
-def compiled_call(module, fullgraph: bool = False) -> Compiled:
+def compiled_call(module, fullgraph: bool = False, name: str | None = None) -> Compiled:
     """A compiled function that calls a module, hooks included."""
-    function = functools.partial(_call, type(module), weakref.ref(module))
-    return Compiled(function, fullgraph=fullgraph, name=type(module).__name__, owner=weakref.ref(module))
+    function = functools.partial(_call, weakref.ref(module))
+    return Compiled(function, fullgraph=fullgraph, name=name or type(module).__name__, owner=weakref.ref(module))
 
 
-def compiled_twin(module, fullgraph: bool = False):
+def compiled_twin(module, fullgraph: bool = False, name: str | None = None):
     """A module of the same class, with the same attributes in the same dict, whose call is compiled.
 
     Parameter names stay as they are, and what is set on one is set on both.
@@ -33,7 +33,7 @@ def compiled_twin(module, fullgraph: bool = False):
     twin = object.__new__(kind)
     object.__setattr__(twin, "__dict__", module.__dict__)
     object.__setattr__(twin, "_original", module)
-    object.__setattr__(twin, "_compiled_function", compiled_call(module, fullgraph))
+    object.__setattr__(twin, "_compiled_function", compiled_call(module, fullgraph, name))
     return twin
 
 

@@ -53,6 +53,7 @@ class Found:
         tensors: by id, every tensor that owns one of them.
         modules, optimizers: by id.
         names: what to call a module in a message.
+        containers: by id, the lists, dicts and sets on the way; ``watched`` are those outside modules and optimizers.
         globals: ``(dict or cell, name, value)`` for what functions refer to.
     """
 
@@ -63,6 +64,9 @@ class Found:
         self.optimizers: dict[int, Any] = {}
         self.names: dict[int, str] = {}
         self.globals: list = []
+        self.containers: dict[int, Any] = {}
+        self.watched: dict[int, Any] = {}
+        self._inside = 0
         self._seen: dict[int, Any] = {}
 
     def add_storage(self, storage: Storage) -> None:
@@ -90,7 +94,9 @@ class Found:
                         self.add_tensor(tensor)
             for key, value in list(part.__dict__.items()):
                 if key not in ("_parameters", "_buffers", "_modules"):
+                    self._inside += 1
                     self.visit(value, 1)
+                    self._inside -= 1
             forward = type(part).forward
             if not ours(forward):
                 self.add_function(forward, 1)
@@ -99,12 +105,14 @@ class Found:
         if id(optimizer) in self.optimizers:
             return
         self.optimizers[id(optimizer)] = optimizer
+        self._inside += 1
         for group in optimizer.param_groups:
             for value in group.values():
                 self.visit(value, 1)
         for state in list(optimizer.state.values()):
             self.visit(state, 1)
         self.visit(getattr(optimizer, "_cells", None), 1)
+        self._inside -= 1
 
     def add_function(self, function, depth: int) -> None:
         code = getattr(function, "__code__", None)
@@ -125,6 +133,11 @@ class Found:
                 self.globals.append((function.__globals__, name, value))
                 self.visit(value, depth, name)
 
+    def _watch(self, container) -> None:
+        self.containers[id(container)] = container
+        if not self._inside:
+            self.watched[id(container)] = container
+
     def visit(self, value, depth: int = 0, name: str = "") -> None:
         """Look for state in a value and in what it holds."""
         if isinstance(value, (*_PLAIN, *_OPAQUE)) or id(value) in self._seen:
@@ -141,10 +154,13 @@ class Found:
         elif depth >= _DEEP:
             return
         elif isinstance(value, dict):
+            self._watch(value)
             for key, item in list(value.items()):
                 self.visit(key, depth + 1)
                 self.visit(item, depth + 1, str(key))
         elif isinstance(value, (list, tuple, set, frozenset)):
+            if isinstance(value, (list, set)):
+                self._watch(value)
             for item in list(value):
                 self.visit(item, depth + 1)
         elif isinstance(value, functools.partial):
@@ -158,7 +174,10 @@ class Found:
             elif hasattr(value, "__wrapped__"):
                 self.visit(value.__wrapped__, depth + 1)
         elif hasattr(value, "__dict__"):
+            inside = ours(type(value))
+            self._inside += inside
             self.visit(vars(value), depth + 1)
+            self._inside -= inside
 
 
 @functools.lru_cache(maxsize=512)

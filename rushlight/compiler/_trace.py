@@ -147,6 +147,10 @@ class Trace:
         kept_modules = self._kept = [
             (m, dict(m.__dict__), [dict(m.__dict__[s]) for s in _STRUCTURE]) for m in modules.values()
         ]
+        own_dicts = {id(m.__dict__) for m in modules.values()}
+        kept_containers = self._kept_containers = [
+            (c, c.copy()) for c in self.found.containers.values() if id(c) not in own_dicts
+        ]
         count, previous, modes = changes.count, state.trace, (state.grad, state.inference)
         real = [s.array for s in self.states]
         for group in _equal_scalars(self.found.optimizers.values()):
@@ -176,6 +180,8 @@ class Trace:
                     if m.__dict__[name] != table or list(m.__dict__[name]) != list(table):
                         m.__dict__[name].clear()
                         m.__dict__[name].update(table)
+            for container, before in kept_containers:
+                _restore(container, before)
             for number in self.numbers:
                 number.put_back()
             changes.count = max(count, changes.count)
@@ -210,6 +216,7 @@ class Trace:
                 t._grad = mark
                 marks.append((t, mark))
         self.attributes: dict = {}
+        self.traced_numbers = numbers
         values = list(self.leaves.numbers)
         for number, traced in zip(self.numbers, numbers):
             number.install(traced, self, values)
@@ -302,26 +309,39 @@ class Trace:
 
     def _slots(self, outputs) -> list:
         """Tensors that were put into attributes of modules: they are put there on every call."""
-        slots = []
+        slots: list = []
+        for container, before in self._kept_containers:
+            if isinstance(container, dict):
+                self._written(container, before, "an object or dict", outputs, slots)
+            elif len(container) != len(before) or any(a is not b for a, b in zip(container, before)):
+                raise Unsupported(
+                    f"a {type(container).__name__} outside the function is written",
+                    "Return what it is to hold instead.",
+                )
         for m, own, tables in self._kept:
             for where, before in ((m.__dict__, own), *zip((m.__dict__[s] for s in _STRUCTURE), tables)):
-                for name, value in list(where.items()):
-                    if name in _INTERNAL or (name in before and before[name] is value):
-                        continue
-                    if isinstance(value, Tensor):
-                        if value._edge() is not None:
-                            raise Unsupported(
-                                f"attribute '{name}' of {self._called(m)} is given a tensor with a history",
-                                "Store value.detach() instead.",
-                            )
-                        slots.append((where, name, len(outputs), type(value), value._storage.device))
-                        outputs.append(value._array())
-                    elif not (name in before and is_plain(value) and _same(before[name], value)):
-                        raise Unsupported(
-                            f"attribute '{name}' of {self._called(m)} is written",
-                            "Keep what changes in a buffer (register_buffer), or write it outside the function.",
-                        )
+                self._written(where, before, self._called(m), outputs, slots)
         return slots
+
+    def _written(self, where, before, owner, outputs, slots) -> None:
+        for name, value in list(where.items()):
+            if name in _INTERNAL or (name in before and before[name] is value):
+                continue
+            if any(value is traced for traced in self.traced_numbers):
+                continue
+            if isinstance(value, Tensor):
+                if value._edge() is not None:
+                    raise Unsupported(
+                        f"attribute '{name}' of {owner} is given a tensor with a history",
+                        "Store value.detach() instead.",
+                    )
+                slots.append((where, name, len(outputs), type(value), value._storage.device))
+                outputs.append(value._array())
+            elif not (name in before and is_plain(value) and _same(before[name], value)):
+                raise Unsupported(
+                    f"attribute '{name}' of {owner} is written",
+                    "Keep what changes in a buffer (register_buffer), or write it outside the function.",
+                )
 
     def _called(self, module) -> str:
         path = self.found.names.get(id(module))
@@ -405,6 +425,17 @@ def _freed(edge) -> bool:
 
 def _same(a, b) -> bool:
     return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def _restore(container, before) -> None:
+    """Give a list, dict or set its contents back."""
+    if isinstance(container, list):
+        container[:] = before
+    elif len(container) != len(before) or (
+        isinstance(container, dict) and any(container[k] is not v for k, v in before.items())
+    ):
+        container.clear()
+        container.update(before)
 
 
 def _put_back(own: dict, kept: dict) -> None:

@@ -78,7 +78,8 @@ class Calls:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooked or EVERYWHERE:
-            return self._call_with_hooks(args, kwargs)
+            compiled = self.__dict__.get("_compiled_call_impl")
+            return self._call_with_hooks(args, kwargs) if compiled is None else compiled(*args, **kwargs)
         return self.forward(*args, **kwargs)
 
     _call_impl = _wrapped_call_impl = __call__
@@ -86,6 +87,18 @@ class Calls:
     def _warn_unregistered(self) -> None:
         """Say once what stands in plain lists below this module; the optimizers ask for it too."""
         warn_unregistered(self)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the call of this module in place; names and hooks stay as they are.
+
+        Args:
+            args, kwargs: as ``rushlight.compile`` takes them after the model.
+        """
+        from ...compiler import compile, compiled_call
+
+        options = compile.check(*args, **kwargs)
+        self.__dict__["_compiled_call_impl"] = compiled_call(self, **options)
+        self.__dict__["_hooked"] = True
 
     def _own(self, name: str) -> list[tuple[int, Hook]]:
         return getattr(self, name).records() if self.__dict__.get(name) else []
@@ -101,7 +114,7 @@ class Calls:
         full, legacy = everywhere("full_backward"), everywhere("backward")
         (full if self._is_full_backward_hook else legacy).extend(self._own("_backward_hooks"))
         if not (before or after or grads_before or full or legacy):
-            state["_hooked"] = False
+            state["_hooked"] = "_compiled_call_impl" in state
             return self.forward(*args, **kwargs)
         call, watch = Call(self, args, kwargs), None
         try:

@@ -26,6 +26,7 @@ from ._call import (
 from ._moving import Moves
 from ._repr import module_repr
 from ._state_dict import StateDict, _IncompatibleKeys, _WrappedHook
+from ._tools import Tools, is_tool
 from ._traversal import Traversal
 
 _SLOTS = ("_parameters", "_buffers", "_modules")
@@ -55,7 +56,7 @@ def _check_name(module: Module, name: Any, kind: str, table: dict) -> None:
         raise KeyError(f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else ""))
     if name == "":
         raise KeyError(f'{kind} name can\'t be empty string ""')
-    if name not in table and hasattr(module, name):
+    if name not in table and hasattr(module, name) and not is_tool(type(module), name):
         raise KeyError(f"attribute '{name}' already exists")
 
 
@@ -68,7 +69,7 @@ def _announce(kind: str, module: Module, name: str, value: Any) -> Any:
     return value
 
 
-class Module(Traversal, Calls, StateDict, Moves):
+class Module(Traversal, Calls, StateDict, Moves, Tools):
     """The base of every layer and model: holds parameters, buffers and other modules by attribute name.
 
     Subclasses call ``super().__init__()``, assign what they hold to attributes, and define ``forward``.
@@ -300,6 +301,7 @@ class Module(Traversal, Calls, StateDict, Moves):
         """The attributes, with hook tables in torch's form, so that a saved module means the same there."""
         state = self.__dict__.copy()
         state.pop("_hooked", None)
+        state.pop("_compiled_call_impl", None)
         for name, flags in _TABLES.items():
             table = state.get(name)
             if table:
