@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+import jax
+
 from ..._tensor.tensor import Tensor
 from ..parameter import is_lazy
 
@@ -227,14 +229,17 @@ def snapshot(state: dict) -> None:
 _LARGE = 1 << 26
 
 
-def give_back_memory(freed: int) -> None:
-    """After large arrays were replaced: return what they occupied to the system, which malloc would keep.
+def give_back_memory(arrays: list) -> None:
+    """Let large arrays go, and return what they occupied to the system, which malloc would keep.
 
     Args:
-        freed: bytes that were replaced.
+        arrays: what was replaced; emptied.
     """
-    if freed < _LARGE or not sys.platform.startswith("linux"):
+    if sum(a.size * a.dtype.itemsize for a in arrays) < _LARGE or not sys.platform.startswith("linux"):
         return
+    # An array that is still being computed takes its memory later.
+    jax.block_until_ready([a for a in arrays if isinstance(a, jax.Array)])
+    arrays.clear()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -294,9 +294,9 @@ class StateDict:
         except BaseException:
             _restore(before)
             raise
-        freed = _replaced(before)
+        replaced = [array for _, cells in before for _, cell, array in cells if cell.array is not array]
         before.clear()
-        _loading.give_back_memory(freed)
+        _loading.give_back_memory(replaced)
         return _IncompatibleKeys(missing, unexpected)
 
 
@@ -388,12 +388,6 @@ def _snapshot(root) -> list[tuple]:
         cells = [(v, v._storage, v._storage.array) for _, t in slots for v in t.values() if v is not None]
         seen[id(module)] = slots, cells
     return list(seen.values())
-
-
-def _replaced(before: list[tuple]) -> int:
-    """The bytes of the arrays that a load put others in place of."""
-    changed = (array for _, cells in before for _, cell, array in cells if cell.array is not array)
-    return sum(array.size * array.dtype.itemsize for array in changed)
 
 
 def _restore(before: list[tuple]) -> None:
