@@ -69,7 +69,7 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "inspect", "linalg", "masked",
+        "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "func", "inspect", "linalg", "masked",
         "models", "nn", "optim", "random", "signal", "special", "utils", "version",
     }
 )  # fmt: skip

@@ -20,3 +20,4 @@ from .nn_pool import *
 from .nn_pool_mean import *
 from .nn_resize import *
 from .nn_rnn import *
+from .nn_weight_norm import *
