@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
+from .._graph.modes import state
 from ._op import Array, Number, op, scalar_name
 from .nn_common import concrete, dtype_of, need_float, widen
 
@@ -270,6 +271,11 @@ def _soft_margin(input: Array, target: Array, reduction):
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """``log(1 + exp(-target * input))`` with targets of 1 and -1."""
+    if state.grad and target.requires_grad:
+        raise RuntimeError(
+            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input "
+            "cannot have requires_grad True."
+        )
     return _soft_margin(input, target, reduction_of(size_average, reduce, reduction))
 
 

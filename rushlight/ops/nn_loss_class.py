@@ -42,6 +42,8 @@ def _check_target(input, target, axis):
         raise ValueError(
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({(*target.shape, 0)[0]})."
         )
+    if input.ndim == 2 and target.ndim > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     expected = input.shape[:axis] + input.shape[axis + 1 :]
     if input.ndim > 1 and target.shape != expected:
         if input.ndim == 4:

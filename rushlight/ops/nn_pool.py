@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from ._op import Array, op, scalar_name
-from .nn_common import dtype_of, sizes
+from .nn_common import concrete, dtype_of, sizes
 
 
 def pooled_size(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -291,25 +291,63 @@ def _adaptive_max(input: Array, output_size, nd, indices):
 @op(name="max_unpool", method=False)
 def _max_unpool(input: Array, indices: Array, size, nd):
     lead = input.shape[: input.ndim - nd]
-    flat = jnp.zeros((math.prod(lead), math.prod(size)), input.dtype)
-    rows = jnp.arange(math.prod(lead))[:, None]
-    out = flat.at[rows, indices.reshape(math.prod(lead), -1)].set(input.reshape(math.prod(lead), -1))
+    planes = math.prod(lead)
+    out = _placed(input.reshape(planes, -1), indices.reshape(planes, -1), math.prod(size))
     return out.reshape(*lead, *size)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _placed(values, indices, n):
+    """Zeros with these values in these columns; of several values for one column, one."""
+    return jnp.zeros((values.shape[0], n), values.dtype).at[jnp.arange(values.shape[0])[:, None], indices].set(values)
+
+
+@_placed.defjvp
+def _placed_jvp(n, primals, tangents):
+    # In torch every value gets the gradient of its column, also one that another value replaced.
+    (values, indices), rows = primals, jnp.arange(primals[0].shape[0])[:, None]
+    moved = jnp.zeros((values.shape[0], n), values.dtype).at[rows, indices].add(tangents[0])
+    return _placed(values, indices, n), moved
+
+
+def _check_indices(indices, shape, size, nd):
+    """Refuse indices of the wrong dtype or shape, and, where they are at hand, outside the output.
+
+    Raises:
+        RuntimeError: as torch.
+    """
+    given, name = list(indices.shape), f"max_unpooling{nd}d"
+    # torch's one-dimensional unpooling runs in two.
+    line = [1] if nd == 1 else []
+    if indices._array().dtype != jnp.int64:
+        raise RuntimeError(f"elements in indices should be type int64 but got: {scalar_name(indices.dtype)}")
+    if len(shape) not in (nd + 1, nd + 2):
+        raise RuntimeError(
+            f"Input to {name} should be a {nd + 1}d or {nd + 2}d Tensor, but got a tensor with {len(shape)} dimensions."
+        )
+    if given != list(shape):
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({list(shape) + line}) but got indices "
+            f"tensor with shape: {given + line}"
+        )
+    host = concrete(indices)
+    if host is not None:
+        bad = host[(host < 0) | (host >= math.prod(size))]
+        if bad.size:
+            volume = "x".join(map(str, (*size, *line)))
+            raise RuntimeError(f"Found an invalid max index: {bad[0]} (output volumes are of size {volume})")
 
 
 def _unpool(nd):
     def unpool(input, indices, kernel_size, stride=None, padding=0, output_size=None):
         kernel, stride, padding, _ = window_options(f"max_unpool{nd}d", nd, kernel_size, stride, padding)
         shape = input._array().shape
-        if indices.shape != shape:
-            raise RuntimeError(
-                f"Expected shape of indices to be same as that of the input tensor ({list(shape)}) but got indices "
-                f"tensor with shape: {list(indices.shape)}"
-            )
         default = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(shape[-nd:], stride, kernel, padding)]
         if output_size is None:
+            _check_indices(indices, shape, default, nd)
             return _max_unpool(input, indices, tuple(default), nd)
-        size = tuple(output_size)[-nd:]
+        wanted = output_size[-nd:]
+        size = tuple(wanted)
         if len(output_size) not in (nd, len(shape)):
             raise ValueError(
                 f"output_size should be a sequence containing {nd} or {nd + 2} elements, but it has a length of "
@@ -318,7 +356,8 @@ def _unpool(nd):
         for i in range(nd):
             low, high = default[i] - stride[i], default[i] + stride[i]
             if not low < size[i] < high:
-                raise ValueError(f"invalid output_size '{list(size)}' (dim {i} must be between {low} and {high})")
+                raise ValueError(f'invalid output_size "{wanted}" (dim {i} must be between {low} and {high})')
+        _check_indices(indices, shape, size, nd)
         return _max_unpool(input, indices, size, nd)
 
     unpool.__name__ = unpool.__qualname__ = f"max_unpool{nd}d"

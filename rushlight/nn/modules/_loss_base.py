@@ -12,8 +12,6 @@ from .module import Module
 class _Loss(Module):
     """What all losses share: a reduction."""
 
-    __constants__ = ["reduction"]
-
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__()
         older = size_average is not None or reduce is not None

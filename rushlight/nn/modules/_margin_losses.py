@@ -41,6 +41,8 @@ class MultiLabelMarginLoss(_Loss):
     Shape: input and target ``(N, C)`` or ``(C,)``.
     """
 
+    __constants__ = ["reduction"]
+
     def forward(self, input, target):
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
@@ -53,6 +55,8 @@ class SoftMarginLoss(_Loss):
 
     Shape: both any, equal.
     """
+
+    __constants__ = ["reduction"]
 
     def forward(self, input, target):
         return F.soft_margin_loss(input, target, reduction=self.reduction)
@@ -67,6 +71,8 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 
     Shape: input and target ``(N, C)``.
     """
+
+    __constants__ = ["reduction"]
 
     def forward(self, input, target):
         return F.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)

@@ -6,13 +6,14 @@ May import the functions.
 from __future__ import annotations
 
 from .. import functional as F
-from ._options import shown
+from ._options import own_init, shown
 from .module import Module
 
 
 class _AlongDim(Module):
     """An activation of vectors along a dimension."""
 
+    __init_subclass__ = own_init
     __constants__ = ["dim"]
 
     def __init__(self, dim: int | None = None) -> None:

@@ -12,7 +12,7 @@ from .. import functional as F
 from .. import init
 from ..parameter import Parameter
 from ._multihead import MultiheadAttention
-from ._options import shown, with_inplace
+from ._options import own_init, shown, with_inplace
 from ._softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from .module import Module
 
@@ -20,6 +20,7 @@ from .module import Module
 class _InPlace(Module):
     """An activation whose only option is ``inplace``."""
 
+    __init_subclass__ = own_init
     __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:

@@ -41,6 +41,8 @@ class L1Loss(_Loss):
         tensor(1.5000)
     """
 
+    __constants__ = ["reduction"]
+
     def forward(self, input, target):
         return F.l1_loss(input, target, reduction=self.reduction)
 
@@ -156,6 +158,8 @@ class KLDivLoss(_Loss):
     Shape: both any, equal.
     """
 
+    __constants__ = ["reduction"]
+
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
@@ -178,6 +182,8 @@ class MSELoss(_Loss):
         tensor(4.5000)
     """
 
+    __constants__ = ["reduction"]
+
     def forward(self, input, target):
         return F.mse_loss(input, target, reduction=self.reduction)
 
@@ -195,6 +201,8 @@ class BCELoss(_WeightedLoss):
         ValueError: sizes differ, when called.
         RuntimeError: an input outside ``[0, 1]``.
     """
+
+    __constants__ = ["reduction"]
 
     def forward(self, input, target):
         return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
@@ -234,6 +242,8 @@ class SmoothL1Loss(_Loss):
 
     Shape: both any, equal.
     """
+
+    __constants__ = ["reduction"]
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(size_average, reduce, reduction)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functional as F
-from ._options import shown
+from ._options import own_init, shown
 from .module import Module
 from .utils import _ntuple
 
@@ -16,6 +16,7 @@ from .utils import _ntuple
 class _Pad(Module):
     """Padding of the last ``_nd`` dimensions: one number, or (low, high) of each from the last on."""
 
+    __init_subclass__ = own_init
     __constants__ = ["padding"]
     _nd: int
     _mode: str

@@ -16,7 +16,7 @@ from ._adaptive_pooling import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
-from ._options import shown
+from ._options import own_init, shown
 from .module import Module
 from .utils import _ntuple
 
@@ -107,6 +107,7 @@ class MaxPool3d(_MaxPoolNd):
 
 
 class _MaxUnpoolNd(Module):
+    __init_subclass__ = own_init
     _nd: int
 
     def __init__(self, kernel_size: Size, stride: Size = None, padding: Size = 0) -> None:
@@ -212,6 +213,7 @@ class AvgPool1d(_AvgPoolNd):
 
 
 class _AvgPoolDivided(_AvgPoolNd):
+    __init_subclass__ = own_init
     __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
 
     def __init__(
@@ -288,6 +290,7 @@ class AvgPool3d(_AvgPoolDivided):
 
 
 class _FractionalMaxPoolNd(Module):
+    __init_subclass__ = own_init
     __constants__ = ["kernel_size", "return_indices", "output_size", "output_ratio"]
     _nd: int
 
