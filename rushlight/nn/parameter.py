@@ -5,6 +5,8 @@ May import the tensor cell, the tape and creation operators.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from .. import dtypes
 from .._graph.modes import no_grad
 from .._tensor.storage import Storage
@@ -67,7 +69,7 @@ class Parameter(Tensor, metaclass=_Kind):
         if kind is Tensor or issubclass(kind, Parameter) or issubclass(cls, kind):
             return cls._alias(data, bool(requires_grad))
         # A tensor of the user's own class stays one; the mark makes it a parameter.
-        own = kind._alias(data, bool(requires_grad))
+        own: Any = kind._alias(data, bool(requires_grad))
         own._is_param = True
         return own
 
@@ -106,7 +108,7 @@ class Buffer(Tensor, metaclass=_Kind):
 
     def __new__(cls, data=None, *, persistent: bool = True):
         data = _tensor(data, "nn.Buffer")
-        out = (Tensor if isinstance(data, Parameter) else type(data))._alias(data, data.requires_grad)
+        out: Any = (Tensor if isinstance(data, Parameter) else type(data))._alias(data, data.requires_grad)
         out.persistent = persistent
         out._is_buffer = True
         return out
@@ -114,6 +116,10 @@ class Buffer(Tensor, metaclass=_Kind):
 
 class UninitializedTensorMixin:
     """What parameters and buffers without a shape have in common: they wait for ``materialize``."""
+
+    cls_to_become: type
+    data: Any
+    requires_grad: Any
 
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Give the tensor a shape and memory; it becomes an ordinary parameter or buffer.
@@ -145,9 +151,9 @@ class UninitializedTensorMixin:
         )
 
     def __deepcopy__(self, memo):
-        found = memo.get(id(self))
+        found, kind = memo.get(id(self)), cast(Any, type(self))
         if found is None:
-            found = memo[id(self)] = type(self)(self.requires_grad, self.data.device, self.data.dtype)
+            found = memo[id(self)] = kind(self.requires_grad, self.data.device, self.data.dtype)
         return found
 
     def __repr__(self) -> str:
@@ -196,7 +202,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     cls_to_become = Tensor
 
     def __new__(cls, requires_grad: bool = False, device=None, dtype=None, persistent: bool = True):
-        out = cls._alias(creation.empty(0, device=device, dtype=dtype), requires_grad)
+        out: Any = cls._alias(creation.empty(0, device=device, dtype=dtype), requires_grad)
         out.persistent = persistent
         out._is_buffer = True
         return out

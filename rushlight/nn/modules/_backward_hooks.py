@@ -96,7 +96,7 @@ class BackwardHooks:
 
     def __init__(self, module, hooks: list[Callable], pre_hooks: list[Callable]):
         self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
-        self.grad_output: tuple | None = None
+        self.grad_output: tuple | list | None = None
         self.inputs: list[int] | None = None
         self.outputs: list[int] | None = None
         self.counts = [0, 0]

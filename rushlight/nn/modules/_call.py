@@ -24,7 +24,7 @@ class HookSlot:
     def __set_name__(self, owner, name: str) -> None:
         self.name = name
 
-    def __get__(self, module, owner=None):
+    def __get__(self, module, owner=None) -> Any:
         if module is None:
             return self
         state = module.__dict__

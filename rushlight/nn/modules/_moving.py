@@ -1,6 +1,6 @@
 """Owns the methods of ``Module`` that move or convert all its tensors: ``to`` and its short forms.
 
-May import Parameter, the modes and the operators that convert.
+May import Parameter, the modes, devices and the operators that convert.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+from ... import _device as devices
 from ..._graph.modes import no_grad
 from ..._tensor.tensor import Tensor
 from ...ops import convert, creation
@@ -22,6 +23,10 @@ _COMPLEX = (
 class Moves:
     """The part of ``Module`` that changes the device or dtype of what it holds, in place."""
 
+    _parameters: dict
+    _buffers: dict
+    _modules_of: Callable[[], list]
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True):
         """Replace the contents of every parameter, its gradient and every buffer by ``fn`` of it.
 
@@ -30,30 +35,27 @@ class Moves:
         if recurse:
             for module in self._modules_of():
                 module._apply(fn)
-        parameters = self._parameters
-        for name, parameter in parameters.items():
-            if parameter is None:
-                continue
-            grad = parameter.grad
+        parameters, buffers = self._parameters, self._buffers
+        if parameters:
             with no_grad():
-                applied = fn(parameter)
-                grad_applied = None if grad is None else fn(grad)
-            if applied is parameter:
+                converted = [(n, p, fn(p), p.grad) for n, p in parameters.items() if p is not None]
+                grads = [None if grad is None else fn(grad) for *_, grad in converted]
+            for (name, parameter, applied, grad), grad_applied in zip(converted, grads):
                 out = parameter
-            elif parameter.is_meta == applied.is_meta:
-                parameter.data = applied
-                out = parameter
-            else:
-                out = parameters[name] = Parameter(applied, parameter.requires_grad)
-            if grad_applied is None or grad_applied is grad:
-                continue
-            if out is parameter and grad.is_meta == grad_applied.is_meta:
-                grad.data = grad_applied
-            else:
-                out.grad = grad_applied.requires_grad_(grad.requires_grad)
-        for name, buffer in self._buffers.items():
+                if applied is not parameter:
+                    if parameter.is_meta == applied.is_meta:
+                        parameter.data = applied
+                    else:
+                        out = parameters[name] = Parameter(applied, parameter.requires_grad)
+                if grad_applied is None or grad_applied is grad:
+                    continue
+                if out is parameter and grad.is_meta == grad_applied.is_meta:
+                    grad.data = grad_applied
+                else:
+                    out.grad = grad_applied.requires_grad_(grad.requires_grad)
+        for name, buffer in buffers.items():
             if buffer is not None:
-                self._buffers[name] = fn(buffer)
+                buffers[name] = fn(buffer)
         return self
 
     def to(self, *args, **kwargs):
@@ -88,10 +90,15 @@ class Moves:
             if dtype.category == 3:
                 warnings.warn(_COMPLEX, stacklevel=2)
 
+        there = None if where is None else devices.resolve(where)
+
         def move(t: Tensor) -> Tensor:
-            wanted = dtype if t.dtype.category >= 2 else None
+            has = t.dtype
+            wanted = dtype if has.category >= 2 else None
             if memory_format is not None and t.dim() in (4, 5):
                 return t.to(where, wanted, non_blocking, memory_format=memory_format)
+            if (wanted is None or wanted is has) and (there is None or t.device == there):
+                return t
             return t.to(where, wanted, non_blocking)
 
         return self._apply(move)

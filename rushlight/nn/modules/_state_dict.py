@@ -114,7 +114,9 @@ class StateDict:
         if type(self).get_extra_state is not StateDict.get_extra_state:
             destination[prefix + _EXTRA] = self.get_extra_state()
 
-    def state_dict(self, *args, destination=None, prefix: str = "", keep_vars: bool = False, copy: bool = False):
+    def state_dict(
+        self, *args, destination: Any = None, prefix: str = "", keep_vars: bool = False, copy: bool = False
+    ) -> Any:
         """Everything the model has learnt, by path; the tensors share their storage with the model.
 
         Args:

@@ -48,7 +48,7 @@ def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool
             stack.pop()
 
 
-def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Tensor]]:
+def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
     """Every tensor in one slot of the modules below ``root``, with its path."""
     seen: set[int] = set()
     for path, module in walk(root, None, prefix, remove_duplicate) if recurse else ((prefix, root),):

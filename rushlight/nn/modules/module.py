@@ -35,7 +35,7 @@ _SLOTS = ("_parameters", "_buffers", "_modules")
 def typename(value: Any) -> str:
     """How torch names the type of a value in its messages."""
     if isinstance(value, Tensor):
-        return value.type()
+        return str(value.type())
     kind = value if isinstance(value, type) else type(value)
     home = kind.__module__
     if home.partition(".")[0] == "rushlight":
@@ -318,7 +318,7 @@ class Module(Traversal, Calls, StateDict, Moves, Tools):
             table = own.pop(name, None)
             sets = {flag: own.pop(where, None) or {} for flag, where in flags.items()}
             if table:
-                records = {k: {flag: k in ids for flag, ids in sets.items()} for k in table}
+                records: Any = {k: {flag: k in ids for flag, ids in sets.items()} for k in table}
                 own[name] = HookTable((k, Hook(h, **records[k]) if flags else h) for k, h in table.items())
         own.setdefault("_non_persistent_buffers_set", set())
 
