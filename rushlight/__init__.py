@@ -18,6 +18,7 @@ from ._graph.modes import (
     no_grad,
     set_grad_enabled,
 )
+from ._settings import *
 from ._tensor.printing import set_printoptions
 from ._tensor.tensor import Tensor
 from ._version import TORCH_VERSION as __version__
@@ -33,6 +34,7 @@ from .ops.creation import range_ as range
 from .ops.indexing import *
 from .ops.join import *
 from .ops.legacy import *
+from .ops.memory import *
 from .ops.diagonals import *
 from .ops.linalg_old import *
 from .ops.norms import *
@@ -40,6 +42,8 @@ from .ops.products import *
 from .ops.nn import *
 from .ops.operators import *
 from .ops.pointwise import *
+from .ops.positions import *
+from .ops.queries import *
 
 from .ops.random import *
 from .ops.reduce import *
@@ -49,8 +53,13 @@ from .ops.search import *
 from .ops.shape import *
 from .ops.sorting import *
 from .ops.special import *
+from .ops.spectral import *
+from .ops.statistics import *
 from .ops.strided import *
 from .ops.unary import *
+from .ops.view_copies import *
+from .ops.windows import *
+from .ops.in_place import *
 from .random import (
     Generator,
     default_generator,
@@ -69,7 +78,7 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "func", "inspect", "linalg", "masked",
+        "accelerator", "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "func", "inspect", "linalg", "masked",
         "models", "nn", "optim", "random", "signal", "special", "utils", "version",
     }
 )  # fmt: skip

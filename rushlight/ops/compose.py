@@ -46,7 +46,6 @@ def meshgrid(*tensors: Any, indexing=None):
         shape[i] = sizes[i]
         grids.append(t.reshape(shape).expand(sizes))
     if swap:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

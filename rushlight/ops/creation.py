@@ -17,6 +17,7 @@ from .._errors import not_supported, type_name
 from .._graph.engine import Values
 from .._graph.modes import state
 from .._tensor.tensor import Tensor, from_host, to_device
+from .._tensor.unread import LazyStorage
 from ._op import method, write_out
 from ._promotion import of_number, promote_types
 
@@ -105,19 +106,52 @@ def _check_accepted(name, given):
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
 
 
-zeros, ones, empty = _maker("zeros", 0.0), _maker("ones", 1.0), _maker("empty", 0.0)
+zeros, ones = _maker("zeros", 0.0), _maker("ones", 1.0)
+
+
+def empty(*args, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, **accepted):
+    """A tensor of the given size, to be filled; until then it reads as zeros, and takes no memory before it is read.
+
+    Args:
+        size: the shape, as ints or one sequence.
+        dtype, device, requires_grad, out: as in torch.
+    """
+    if accepted:
+        _check_accepted("empty", accepted)
+    _check_layout(layout)
+    d, where = _options(dtype, device)
+    shape = shape_of(args if size is None else (size,))
+    return _unfilled(shape, d, where, requires_grad, out)
+
+
+def _unfilled(shape, d, where, requires_grad=False, out=None):
+    if where.type == "meta" or out is not None or state.trace is not None:
+        return _finish(_filled(shape, 0.0, d, where), where, requires_grad, out, "empty")
+    made = Tensor._of(None, where)
+    made._storage = LazyStorage(shape, np.dtype(d.np), where, lambda: _filled(shape, 0.0, d, where))
+    if requires_grad:
+        made.requires_grad_()
+    if state.inference:
+        made._inference = True
+    return made
 
 
 def _like_maker(name, value):
+    lazy = name == "empty"
+
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, pin_memory=False):
         _check_layout(layout)
         d, where = _options(dtype or input.dtype, device or input.device)
-        return _finish(_filled(input._array().shape, value, d, where), where, requires_grad)
+        if lazy:
+            return _unfilled(tuple(input._form().shape), d, where, requires_grad)
+        return _finish(_filled(input._form().shape, value, d, where), where, requires_grad)
 
     def new(self, *size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, **kwargs):
         if "size" in kwargs:
             size = (kwargs.pop("size"),)
         d, where = _options(dtype or self.dtype, device or self.device)
+        if lazy:
+            return _unfilled(shape_of(size), d, where, requires_grad)
         return _finish(_filled(shape_of(size), value, d, where), where, requires_grad)
 
     like.__name__ = like.__qualname__ = name + "_like"
@@ -290,6 +324,9 @@ def logspace(
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     d, where = _options(dtype, device)
     wide = d if d.itemsize >= 4 else dtypes.float32
+    if d.category == 1:
+        # torch rounds the exponents first.
+        start, end = int(start), int(end)
     values = np.power(np.asarray(base, np.float64), _spaced(start, end, steps, dtypes.float64)).astype(wide.np)
     return _finish(to_device(values.astype(d.np), where), where, requires_grad, out, "logspace")
 

@@ -392,9 +392,9 @@ def _flip(input: Array, dims):
     return jnp.flip(input, tuple(wrapped)) if input.ndim else input
 
 
-def flip(input, *dims):
+def flip(input, *positions, dims=None):
     """The tensor with some dimensions in reverse order (a copy)."""
-    return _flip(input, sizes_of(dims))
+    return _flip(input, sizes_of(positions if dims is None else (dims,)))
 
 
 def fliplr(input):

@@ -10,6 +10,7 @@ from ._op import attach
 from ._results import named
 from .linalg_checks import need_matrices, write_named
 from .linalg_factor import cholesky_inverse, cholesky_solve, geqrf, lu_unpack, ormqr
+from .linalg_factor import householder_product as orgqr
 from .linalg_solve import det, logdet, matrix_exp, matrix_power
 from .random import randn
 
@@ -94,6 +95,17 @@ def _basis(A, q, niter):
     return Q
 
 
+def vander(x, N=None, increasing=False):
+    """The powers of every element of a vector, from the highest down, or up if ``increasing``."""
+    if x.dim() != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    count = x.shape[0] if N is None else N
+    if count < 0:
+        raise RuntimeError("N must be non-negative.")
+    powers = linalg_solve._vander(x, count) if count else x.new_empty(x.shape[0], 0)
+    return powers if increasing else powers.flip(1)
+
+
 def svd_lowrank(A, q=6, niter=2, M=None):
     """The ``q`` largest singular values with their vectors, approximately, from a random projection."""
     m, n = A.shape[-2:]
@@ -123,10 +135,12 @@ for _function in (
     ormqr, pinverse, qr, slogdet, svd, triangular_solve,
 ):  # fmt: skip
     attach("inverse" if _function is inverse else _function.__name__, _function)
+attach("orgqr", orgqr)
+attach("lu", lu)
 
 
 __all__ = [
     "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "inverse", "logdet", "lu", "lu_solve",
-    "lu_unpack", "matrix_exp", "matrix_power", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
-    "svd_lowrank", "triangular_solve",
+    "lu_unpack", "matrix_exp", "matrix_power", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
+    "svd_lowrank", "triangular_solve", "vander",
 ]  # fmt: skip

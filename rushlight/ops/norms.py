@@ -86,7 +86,7 @@ def _vector_norm(input: Array, ord, dims, keepdim, dtype):
     return vector_norm_of(x, ord, wrapped, keepdim)
 
 
-def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
+def vector_norm(x, ord: float = 2, dim=None, keepdim=False, *, dtype=None, out=None):
     """The ``ord``-norm of all elements, or over ``dim``.
 
     Args:
@@ -207,6 +207,23 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     return vector_norm(input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype=dtype, out=out)
 
 
+def frobenius_norm(input, dim, keepdim=False, *, out=None):
+    """torch's old name of the 2-norm over ``dim``."""
+    return vector_norm(input, 2, dim or None, keepdim, out=out)
+
+
+def nuclear_norm(input, dim=None, keepdim=False, *, out=None):
+    """torch's old name of the sum of singular values."""
+    return matrix_norm(input, "nuc", (-2, -1) if dim is None or isinstance(dim, bool) else dim, keepdim, out=out)
+
+
+def norm_except_dim(v, pow=2, dim=0):
+    """The ``pow``-norm over all dimensions but one, with size 1 in the others; ``dim=-1`` is over all."""
+    if dim == -1:
+        return vector_norm(v, pow)
+    return vector_norm(v, pow, tuple(d for d in range(v.dim()) if d != wrap_dim(dim, v.dim())), True)
+
+
 def _norm_method(self, p="fro", dim=None, keepdim=False, dtype=None):
     return norm(self, p, dim, keepdim, dtype=dtype)
 
@@ -270,4 +287,4 @@ def renorm(input, p, dim, maxnorm, *, out=None):
 attach("renorm", renorm)
 attach("renorm_", in_place_form(renorm))
 
-__all__ = ["cdist", "dist", "norm", "renorm"]
+__all__ = ["cdist", "dist", "frobenius_norm", "norm", "norm_except_dim", "nuclear_norm", "renorm"]

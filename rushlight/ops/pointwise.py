@@ -287,8 +287,9 @@ def fmin(input: Array, other: Array):
 @op(name="clamp", method=False)
 def _clamp(input: Array, min: Array | None = None, max: Array | None = None):
     given = [x for x in (input, min, max) if x is not None]
-    if input.dtype == bool and all(x.dtype == bool for x in given):
-        raise NotImplementedError("\"clamp_scalar_cpu\" not implemented for 'Bool'")
+    if all(x.dtype == bool for x in given) and (len(given) > 2 or is_number(given[1])):
+        which = "clamp_cpu" if len(given) > 2 else f"clamp_{'max' if min is None else 'min'}_scalar_cpu"
+        raise NotImplementedError(f"\"{which}\" not implemented for 'Bool'")
     if any(jnp.iscomplexobj(x) for x in given):
         raise RuntimeError("clamp is not supported for complex types")
     target = result_dtype(given)
@@ -390,6 +391,14 @@ def _safe_hypot(a, b):
     return jnp.where(zero, 0, jnp.hypot(jnp.where(zero, 1, a), jnp.where(zero, 1, b)))
 
 
+def _power_of_two(n):
+    """Exact for whole numbers, for which XLA's exp2 is not."""
+    rough = jnp.exp2(n)
+    whole = jnp.round(n)
+    exact = jnp.where(whole == n, jnp.ldexp(jnp.ones_like(n), jnp.clip(whole, -2000, 2000).astype(jnp.int32)), rough)
+    return rough + jax.lax.stop_gradient(exact - rough)
+
+
 _BINARY = {
     "atan2": (_safe_atan2, "float", "The angle of the point (other, input), in (-pi, pi]."),
     "hypot": (_safe_hypot, "common", "``sqrt(input**2 + other**2)`` without overflow."),
@@ -401,6 +410,7 @@ _BINARY = {
         lambda x, v: jnp.where(x == 0, v, (x > 0).astype(x.dtype)), "common", "0, ``other`` or 1 by sign of ``input``."
     ),
     "xlogy": (jax.scipy.special.xlogy, "float", "``input * log(other)``; 0 where ``input`` is 0."),
+    "ldexp": (lambda x, n: x * _power_of_two(n), "float", "``input * 2 ** other``."),
     "gcd": (jnp.gcd, "common", "The greatest common divisor."),
     "lcm": (jnp.lcm, "common", "The least common multiple."),
 }  # fmt: skip
@@ -414,7 +424,7 @@ def _binary(name, f, promote, doc):
     return op(fn, inplace=True, promote=promote)
 
 
-atan2, hypot, logaddexp, logaddexp2, copysign, nextafter, heaviside, xlogy, gcd, lcm = (
+atan2, hypot, logaddexp, logaddexp2, copysign, nextafter, heaviside, xlogy, ldexp, gcd, lcm = (
     _binary(_name, *_parts) for _name, _parts in _BINARY.items()
 )
 arctan2 = atan2
@@ -435,7 +445,7 @@ for _name, _function in {
 
 __all__ = [
     "add", "addcdiv", "addcmul", "arctan2", "atan2", "clamp", "clamp_max", "clamp_min", "clip", "copysign", "div",
-    "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "gcd", "heaviside", "hypot", "lcm", "lerp",
-    "logaddexp", "logaddexp2", "maximum", "minimum", "mul", "multiply", "nextafter", "pow", "remainder", "rsub", "sub",
-    "subtract", "true_divide", "xlogy",
+    "divide", "float_power", "floor_divide", "fmax", "fmin", "fmod", "gcd", "heaviside", "hypot", "lcm", "ldexp",
+    "lerp", "logaddexp", "logaddexp2", "maximum", "minimum", "mul", "multiply", "nextafter", "pow", "remainder", "rsub",
+    "sub", "subtract", "true_divide", "xlogy",
 ]  # fmt: skip

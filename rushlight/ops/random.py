@@ -16,7 +16,8 @@ from .. import dtypes
 from .._errors import type_name
 from .._graph.modes import state
 from .._tensor.tensor import Tensor, to_device
-from ..random import continuous, discrete
+from .._tensor.unread import write_later
+from ..random import continuous, discrete, distributions, replay
 from ..random.generator import Generator, generator_of
 from ._op import method, write_out
 from .creation import _check_layout, _finish, _options, shape_of
@@ -184,14 +185,41 @@ def randperm(
     return _finish(array, where, requires_grad, out, "randperm")
 
 
-def _fill(self, generator, host, keyed):
-    """Overwrite a tensor with drawn numbers."""
+# From this many elements on, numbers are computed when they are first read: most initial values never are, because
+# a checkpoint or another draw takes their place. The words they are made of are drawn at once.
+_LATER_FROM = 1 << 12
+
+
+def _fill(self, generator, host, keyed, words=None):
+    """Overwrite a tensor with drawn numbers.
+
+    Args:
+        words: draws the words that ``host`` takes, where the numbers may be computed later.
+    """
     self._check_in_place()
-    shape, d = tuple(self._array().shape), self.dtype
+    form, d = self._form(), self.dtype
+    shape = tuple(form.shape)
+    if words is not None and form.size >= _LATER_FROM and d.category == 2 and can_wait(self):
+        drawn = words(_source(generator, self.device)._engine, form.size, d)
+        write_later(
+            self._storage, shape, form.dtype, lambda: to_device(np.asarray(host(drawn.again(), shape, d)), devices.cpu)
+        )
+        return self
     array = _drawn(
         generator, self.device, shape, d, lambda e: host(e, shape, d), lambda k: keyed(k, shape).astype(d.np)
     )
     return self._assign(Tensor._of(array, self.device))
+
+
+def can_wait(tensor) -> bool:
+    """Whether new contents of a tensor may be made later: on the CPU, whole, and with nothing to record."""
+    return (
+        tensor._storage.device.type == "cpu"
+        and not tensor._path
+        and tensor._base is None
+        and state.trace is None
+        and not (state.grad and tensor._edge() is not None)
+    )
 
 
 @method()
@@ -199,8 +227,9 @@ def uniform_(self, from_=0.0, to=1.0, *, generator=None, **kwargs):
     """Fill with uniform numbers in ``[from, to)``."""
     low, high = float(kwargs.pop("from", from_)), float(to)
     _need_float("check_uniform_bounds", self.dtype)
+    continuous.check_bounds(low, high, self.dtype)
     return _fill(self, generator, lambda e, s, d: continuous.uniform(e, s, low, high, d),
-                 lambda k, s: jax.random.uniform(k, s, _real(self.dtype), low, high))  # fmt: skip
+                 lambda k, s: jax.random.uniform(k, s, _real(self.dtype), low, high), replay.for_uniform)  # fmt: skip
 
 
 @method()
@@ -212,7 +241,8 @@ def normal_(self, mean=0.0, std=1.0, *, generator=None):
     _need_float("normal_kernel_cpu", self.dtype)
     contiguous = self.is_contiguous()
     return _fill(self, generator, lambda e, s, d: continuous.normal(e, s, mean, std, d, contiguous=contiguous),
-                 lambda k, s: jax.random.normal(k, s, _real(self.dtype)) * std + mean)  # fmt: skip
+                 lambda k, s: jax.random.normal(k, s, _real(self.dtype)) * std + mean,
+                 replay.for_normal if contiguous else None)  # fmt: skip
 
 
 @method()
@@ -269,6 +299,29 @@ def bernoulli(input, p=None, *, generator=None, out=None):
 method("bernoulli")(bernoulli)
 
 
+def poisson(input, generator=None):
+    """Poisson numbers; the rate of each is ``input``'s element."""
+    return _from_rates("poisson", distributions.poisson, generator, input)
+
+
+def binomial(count, prob, generator=None):
+    """How many of ``count`` trials succeed, each with probability ``prob``."""
+    return _from_rates("binomial", distributions.binomial, generator, count, prob)
+
+
+def _from_rates(name, draw, generator, *tensors):
+    first = tensors[0]
+    if first.device.type not in ("cpu", "meta"):
+        raise NotImplementedError(
+            f"{name} on '{first.device}' is not supported by rushlight. Draw on the CPU and move the result."
+        )
+    array = _drawn(
+        generator, first.device, tuple(first.shape), first.dtype,
+        lambda e: draw(e, *(np.asarray(t._host()) for t in tensors)), None,
+    )  # fmt: skip
+    return Tensor._of(array, first.device)
+
+
 def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
            requires_grad=False):  # fmt: skip
     """Normal numbers whose mean and standard deviation are numbers or tensors."""
@@ -313,6 +366,6 @@ method("multinomial")(multinomial)
 
 
 __all__ = [
-    "bernoulli", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like", "randn",
-    "randn_like", "randperm",
+    "bernoulli", "binomial", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "randperm",
 ]  # fmt: skip

@@ -278,8 +278,10 @@ _aminmax_result = named("aminmax", "min", "max")
 
 @op(name="aminmax", method=False)
 def _aminmax(input: Array, dim, keepdim):
-    _need_any("aminmax", input)
     dims = dims_of(dim, input.ndim)
+    if dim is None:
+        _need_any("aminmax", input)
+    need_elements("aminmax", input.shape, dims)
     return jnp.min(input, dims, keepdims=keepdim), jnp.max(input, dims, keepdims=keepdim)
 
 
@@ -294,7 +296,7 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
 def _spread(x, dims, correction, keepdim, root, centre=False):
     wide = x.astype(jnp.float32) if x.dtype.itemsize == 2 else x
     count = _count(x.shape, dims)
-    middle = jnp.sum(wide, dims, keepdims=True) / count if count else jnp.sum(wide, dims, keepdims=True)
+    middle = jnp.sum(wide, dims, keepdims=True) / (count or jnp.nan)
     apart = jnp.abs(wide - middle) if jnp.iscomplexobj(x) else wide - middle
     total = jnp.sum(jnp.square(apart), dims, keepdims=keepdim)
     freedom = builtins.max(count - correction, 0)

@@ -260,6 +260,31 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     return _index_reduce(input, index, source, dim, reduce, include_self)
 
 
+@op(name="put", method=False)
+def _put_flat(input: Array, index: Array, source: Array, accumulate):
+    target = input.reshape(-1).at[index.reshape(-1)]
+    source = source.reshape(-1)
+    return (target.add(source) if accumulate else target.set(source)).reshape(input.shape)
+
+
+def put(input, index, source, accumulate=False):
+    """``input`` with elements of ``source`` written (or added) by position in the flattened tensor."""
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {scalar_name(index.dtype)}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"put_(): self and source expected to have the same dtype, but got self.dtype = "
+            f"{scalar_name(input.dtype)} and source.dtype = {scalar_name(source.dtype)}"
+        )
+    if source.numel() != index.numel():
+        raise RuntimeError(
+            f"put_(): source and index are expected to have the same number of elements, but got source.numel() = "
+            f"{source.numel()}, index.numel() = {index.numel()}"
+        )
+    check_positions(index, input.numel(), 0, True, IndexError, "out of range: tried to access index out of bounds")
+    return _put_flat(input, index, source, accumulate)
+
+
 def select_scatter(input, src, dim, index):
     """``input`` with one slice of a dimension replaced by ``src``."""
     out = input.clone()
@@ -275,14 +300,14 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
 
 
 for _function in (
-    scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, index_reduce, select_scatter,
+    scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, index_reduce, put, select_scatter,
     slice_scatter,
 ):  # fmt: skip
     attach(_function.__name__, _function)
-for _function in (scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, index_reduce):
+for _function in (scatter, scatter_add, scatter_reduce, index_add, index_copy, index_fill, index_reduce, put):
     attach(_function.__name__ + "_", in_place_form(_function))
 
 __all__ = [
-    "index_add", "index_copy", "index_fill", "index_reduce", "scatter", "scatter_add", "scatter_reduce",
+    "index_add", "index_copy", "index_fill", "index_reduce", "put", "scatter", "scatter_add", "scatter_reduce",
     "select_scatter", "slice_scatter",
 ]  # fmt: skip

@@ -430,7 +430,6 @@ for _function in (
 attach("argwhere", nonzero)
 
 __all__ = [
-    "argsort", "argwhere", "bincount", "bucketize", "histc", "histogram", "isin", "kthvalue", "median", "mode",
-    "msort", "nanmedian", "nanquantile", "nonzero", "quantile", "searchsorted", "sort", "topk", "unique",
-    "unique_consecutive",
+    "argsort", "argwhere", "bincount", "bucketize", "histc", "histogram", "isin", "kthvalue", "median", "mode", "msort",
+    "nanmedian", "nanquantile", "nonzero", "quantile", "searchsorted", "sort", "topk", "unique", "unique_consecutive",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from jax.scipy import special
 
 from . import reduce
 from ._op import Array, attach, in_place_form, op
+from .unary import bessel_i0, bessel_i0e, bessel_i1, bessel_i1e
 
 
 def _own(name, f, doc):
@@ -34,11 +35,11 @@ ndtr = _own("ndtr", special.ndtr, "The area under the standard normal density up
 ndtri = _own("ndtri", special.ndtri, "The x up to which the area under the standard normal density is ``input``.")
 log_ndtr = _own("log_ndtr", special.log_ndtr, "The logarithm of ``ndtr``, accurate far to the left.")
 erfcx = _own("erfcx", special.erfcx, "``exp(x**2) * erfc(x)``, without overflow.")
-i0e = _own("i0e", special.i0e, "``exp(-|x|) * i0(x)``.")
-i1 = _own("i1", special.i1, "The modified Bessel function of the first kind, order 1.")
-i1e = _own("i1e", special.i1e, "``exp(-|x|) * i1(x)``.")
-modified_bessel_i0 = _own("modified_bessel_i0", special.i0, "The modified Bessel function of the first kind, order 0.")
-modified_bessel_i1 = _own("modified_bessel_i1", special.i1, "The modified Bessel function of the first kind, order 1.")
+i0e = _own("i0e", bessel_i0e, "``exp(-|x|) * i0(x)``.")
+i1 = _own("i1", bessel_i1, "The modified Bessel function of the first kind, order 1.")
+i1e = _own("i1e", bessel_i1e, "``exp(-|x|) * i1(x)``.")
+modified_bessel_i0 = _own("modified_bessel_i0", bessel_i0, "The modified Bessel function of the first kind, order 0.")
+modified_bessel_i1 = _own("modified_bessel_i1", bessel_i1, "The modified Bessel function of the first kind, order 1.")
 
 
 def _pair(name, f, doc, method=False):

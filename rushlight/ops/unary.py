@@ -14,6 +14,46 @@ from .. import dtypes
 from .._tensor.tensor import Tensor
 from ._op import Array, Number, attach, in_place_form, op, scalar_name
 from ._promotion import cast
+from ._results import named
+
+# -- modified Bessel functions --------------------------------------------------------------------------------------
+
+# jax differentiates their scaled forms through |x|, which gives a wrong derivative at 0.
+
+
+@jax.custom_jvp
+def bessel_i0(x):
+    """The modified Bessel function of order 0, of a traced array."""
+    return jax.scipy.special.i0(x)
+
+
+@jax.custom_jvp
+def bessel_i1(x):
+    """The modified Bessel function of order 1, of a traced array."""
+    return jax.scipy.special.i1(x)
+
+
+@jax.custom_jvp
+def bessel_i0e(x):
+    """``exp(-|x|) * i0(x)`` of a traced array."""
+    return jax.scipy.special.i0e(x)
+
+
+@jax.custom_jvp
+def bessel_i1e(x):
+    """``exp(-|x|) * i1(x)`` of a traced array."""
+    return jax.scipy.special.i1e(x)
+
+
+def _over(value, x):
+    """``value / x``, which tends to 1/2 at 0 for both functions of order 1."""
+    return jnp.where(x == 0, 0.5, value / jnp.where(x == 0, 1, x)).astype(x.dtype)
+
+
+bessel_i0.defjvps(lambda t, y, x: t * bessel_i1(x))
+bessel_i1.defjvps(lambda t, y, x: t * (bessel_i0(x) - _over(y, x)))
+bessel_i0e.defjvps(lambda t, y, x: t * (bessel_i1e(x) - jnp.sign(x) * y))
+bessel_i1e.defjvps(lambda t, y, x: t * (bessel_i0e(x) - jnp.sign(x) * y - _over(y, x)))
 
 # -- functions into the floating dtypes -----------------------------------------------------------------------------
 
@@ -25,7 +65,7 @@ _FLOATING = {
     "asinh": jnp.arcsinh, "acosh": jnp.arccosh, "atanh": jnp.arctanh, "sigmoid": jax.nn.sigmoid,
     "erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc, "erfinv": jax.scipy.special.erfinv,
     "reciprocal": lambda x: 1 / x, "lgamma": jax.scipy.special.gammaln, "digamma": jax.scipy.special.digamma,
-    "i0": jax.scipy.special.i0, "sinc": jnp.sinc, "deg2rad": jnp.deg2rad, "rad2deg": jnp.rad2deg,
+    "i0": bessel_i0, "sinc": jnp.sinc, "deg2rad": jnp.deg2rad, "rad2deg": jnp.rad2deg,
 }  # fmt: skip
 
 
@@ -53,6 +93,29 @@ def logit(input: Array, eps=None):
         input = jnp.where(input < eps, eps, jnp.where(input > 1 - eps, 1 - eps, input)).astype(input.dtype)
     return jnp.log(input / (1 - input))
 
+
+_frexp_result = named("frexp", "mantissa", "exponent")
+
+
+@op(name="frexp", method=False)
+def _frexp(input: Array):
+    mantissa, exponent = jnp.frexp(jax.lax.stop_gradient(input))
+    scaled = input * jnp.exp2(-exponent.astype(input.dtype))
+    return mantissa + (scaled - jax.lax.stop_gradient(scaled)), exponent
+
+
+def frexp(input, *, out=None):
+    """Mantissas in [0.5, 1) and whole exponents with ``input = mantissa * 2 ** exponent``.
+
+    Raises:
+        RuntimeError: the tensor is not floating.
+    """
+    if not input.is_floating_point():
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    return _frexp_result(_frexp(input, out=out))
+
+
+attach("frexp", frexp)
 
 # -- functions that keep the dtype ----------------------------------------------------------------------------------
 
@@ -247,8 +310,9 @@ threshold_ = in_place_form(threshold)
 __all__ = [
     "abs", "absolute", "acos", "acosh", "angle", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "asin",
     "asinh", "atan", "atanh", "ceil", "conj", "conj_physical", "cos", "cosh", "deg2rad", "digamma", "erf", "erfc",
-    "erfinv", "exp", "exp2", "expm1", "fill", "fix", "floor", "frac", "i0", "isfinite", "isinf", "isnan", "isneginf",
-    "isposinf", "isreal", "lgamma", "log", "log10", "log1p", "log2", "logit", "nan_to_num", "neg", "negative",
-    "positive", "rad2deg", "reciprocal", "relu", "resolve_conj", "resolve_neg", "round", "rsqrt", "sgn", "sigmoid",
-    "sign", "signbit", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "threshold", "threshold_", "trunc",
+    "erfinv", "exp", "exp2", "expm1", "fill", "fix", "floor", "frac", "frexp", "i0", "isfinite", "isinf", "isnan",
+    "isneginf", "isposinf", "isreal", "lgamma", "log", "log10", "log1p", "log2", "logit", "nan_to_num", "neg",
+    "negative", "positive", "rad2deg", "reciprocal", "relu", "resolve_conj", "resolve_neg", "round", "rsqrt", "sgn",
+    "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "threshold", "threshold_",
+    "trunc",
 ]  # fmt: skip

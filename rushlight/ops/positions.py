@@ -1,0 +1,90 @@
+"""Owns positions as data: flat positions and coordinates, the first positions of what is not zero, a hash of contents.
+
+May import the door, reductions and jax.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from .._errors import not_supported
+from ._op import Array, attach, op
+from .reduce import dims_of
+
+
+@op(name="unravel_index", method=False, differentiable=False)
+def _unravel_index(indices: Array, shape):
+    out, step = [], math.prod(shape)
+    for n in shape:
+        step //= max(n, 1)
+        out.append(indices // step % n)
+    return tuple(out)
+
+
+def unravel_index(indices, shape):
+    """The coordinates in a tensor of the given shape of positions in its flattened form.
+
+    Raises:
+        ValueError: positions that are not integers, or a negative size.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch.unravel_index(torch.tensor([4]), (2, 3))
+        (tensor([1]), tensor([1]))
+    """
+    if indices.dtype.category != 1:
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype!r}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    return _unravel_index(indices, sizes)
+
+
+@op(name="nonzero_static", method=False, differentiable=False)
+def _nonzero_static(input: Array, size, fill_value):
+    found = jnp.nonzero(input, size=size, fill_value=0)
+    count = jnp.sum(input != 0)
+    rows = jnp.stack(found, -1).astype(jnp.int64) if found else jnp.zeros((size, 0), jnp.int64)
+    return jnp.where(jnp.arange(size)[:, None] < count, rows, fill_value)
+
+
+def nonzero_static(input, *, size, fill_value=-1, out=None):
+    """The first ``size`` positions of what is not zero, a row for each; rows that are left over hold ``fill_value``."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    return _nonzero_static(input, size, fill_value, out=out)
+
+
+@op(name="hash_tensor", method=False, differentiable=False)
+def _hash(input: Array, dim, keepdim):
+    dims = dims_of(dim, input.ndim)
+    if jnp.issubdtype(input.dtype, jnp.floating):
+        bits = jax.lax.bitcast_convert_type(input.astype(jnp.float64), jnp.uint64)
+    else:
+        bits = input.astype(jnp.int64).astype(jnp.uint64)
+    out = jax.lax.reduce(bits, jnp.uint64(0), jax.lax.bitwise_xor, dims)
+    for d in sorted(dims) if keepdim else ():
+        out = jnp.expand_dims(out, d)
+    return out
+
+
+def hash_tensor(input, dim=(), *, keepdim=False, mode=0, out=None):
+    """A uint64 that depends on every element: the exclusive or of their 64-bit forms.
+
+    Raises:
+        NotImplementedError: another ``mode`` than 0.
+    """
+    if mode != 0:
+        raise not_supported(f"hash_tensor(mode={mode})", "Use mode=0.")
+    if input.is_complex():
+        raise NotImplementedError('"hash_tensor" not implemented for complex dtypes; use view_as_real first')
+    return _hash(input, dim, keepdim, out=out)
+
+
+for _function in (nonzero_static, hash_tensor):
+    attach(_function.__name__, _function)
+
+__all__ = ["hash_tensor", "nonzero_static", "unravel_index"]
