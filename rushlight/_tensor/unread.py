@@ -1,6 +1,6 @@
 """Owns what stands in for contents that nobody has read yet: ``LazyStorage``, and ``Unread`` for a view of one.
 
-May import storage; both give way to ordinary arrays on the first read.
+May import storage and jax; both give way to ordinary arrays on the first read.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+
+import jax
 
 from .storage import Storage
 
@@ -57,7 +59,9 @@ class LazyStorage(Storage):
         """The array, read now."""
         unread = _slot.__get__(self)
         if isinstance(unread, Unread):
-            self.array = unread.read()
+            # Whoever reads first may be tracing; the contents are no part of what is traced.
+            with jax.ensure_compile_time_eval():
+                self.array = unread.read()
         return _slot.__get__(self)
 
     @array.setter
@@ -69,3 +73,15 @@ class LazyStorage(Storage):
     @property
     def form(self) -> Any:
         return _slot.__get__(self)
+
+
+def write_later(storage: Storage, shape: tuple, dtype, read: Callable[[], Any]) -> None:
+    """Replace the contents of a storage by an array that is made on first use.
+
+    Args:
+        shape, dtype: of the array.
+        read: makes it; may be called more than once, and must give the same array each time.
+    """
+    storage.__class__ = LazyStorage  # pyright: ignore[reportAttributeAccessIssue]
+    _slot.__set__(storage, Unread(shape, dtype, read))
+    storage.version += 1

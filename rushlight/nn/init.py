@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from .._device import cpu
 from .._graph.modes import no_grad
 from .._tensor.tensor import Tensor, to_device
-from ..ops.random import randperm
+from .._tensor.unread import write_later
+from ..ops.random import can_wait, randperm
 from ..random.generator import Generator
 
 # The largest numbers that all floating dtypes but the 8-bit ones can hold, and all integer dtypes.
@@ -31,11 +33,15 @@ def _put(tensor: Tensor, host: np.ndarray) -> Tensor:
 
 
 def _fill(tensor: Tensor, value: Any) -> Tensor:
-    array = tensor._array()
-    kind = array.dtype.kind
-    if type(value) in (int, float) and 0 <= value <= _SAFE.get(kind, -1) and (kind == "i" or array.dtype.itemsize > 1):
-        return _put(tensor, np.full(array.shape, value, array.dtype))
+    form = tensor._form()
+    shape, d, kind = tuple(form.shape), form.dtype, form.dtype.kind
+    plain = type(value) in (int, float) and 0 <= value <= _SAFE.get(kind, -1) and (kind == "i" or d.itemsize > 1)
     with no_grad():
+        if plain and can_wait(tensor):
+            # Made when it is read: a checkpoint often takes its place before.
+            tensor._check_in_place()
+            write_later(tensor._storage, shape, d, lambda: to_device(np.full(shape, value, d), cpu))
+            return tensor
         return tensor.fill_(value)
 
 

@@ -5,6 +5,8 @@ May import the door, nn_common and jax.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import lax
 
@@ -168,10 +170,13 @@ def _conv_transpose(
 
 
 def _conv(nd):
-    def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    def conv(input, weight, bias=None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups=1):
         return _convolution(input, weight, bias, stride, padding, dilation, groups, nd)
 
-    def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    def conv_transpose(
+        input, weight, bias=None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups=1,
+        dilation: Any = 1,
+    ):  # fmt: skip
         return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, nd)
 
     spatial = ", ".join("DHW"[3 - nd :])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,8 +66,9 @@ def _batch_standardise_jvp(axes, eps, primals, tangents):
     return normal * weight + bias, gain * t + (shift + normal * slope)
 
 
-def _channels(vector, ndim):
-    return None if vector is None else widen(vector).reshape((1, -1) + (1,) * (ndim - 2))
+def _channels(vector, ndim) -> Any:
+    wide: Any = widen(vector)
+    return None if wide is None else wide.reshape((1, -1) + (1,) * (ndim - 2))
 
 
 def _check_channels(input, **vectors):
@@ -103,14 +105,15 @@ def _batch_norm_train(
     if mean is None and var is None and count is None:
         return out
     results = [out]
-    if momentum is None:  # the average over all batches
-        momentum = 0.0 if count is None else 1.0 / (count + 1)
+    share: Any = momentum
+    if share is None:  # the average over all batches
+        share = 0.0 if count is None else 1.0 / (count + 1)
     now, _, spread = _moments(lax.stop_gradient(x), axes)
     values = input.size // input.shape[1]
     if mean is not None:
-        results.append(_blend(mean, now.reshape(-1), momentum))
+        results.append(_blend(mean, now.reshape(-1), share))
     if var is not None:
-        results.append(_blend(var, (spread * (values / (values - 1))).reshape(-1), momentum))
+        results.append(_blend(var, (spread * (values / (values - 1))).reshape(-1), share))
     if count is not None:
         results.append(count + 1)
     return tuple(results)
@@ -120,13 +123,12 @@ def _batch_norm_train(
 def _batch_norm_eval(input: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps):
     _check_channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
     need_float(input, "batch_norm")
-    mean, var, weight, bias = (_channels(v, input.ndim) for v in (mean, var, weight, bias))
-    gain = lax.rsqrt(var + eps)
+    gain = lax.rsqrt(_channels(var, input.ndim) + eps)
     if weight is not None:
-        gain = gain * weight
-    shift = -mean * gain
+        gain = gain * _channels(weight, input.ndim)
+    shift = -_channels(mean, input.ndim) * gain
     if bias is not None:
-        shift = shift + bias
+        shift = shift + _channels(bias, input.ndim)
     return (widen(input) * gain + shift).astype(input.dtype)
 
 

@@ -63,21 +63,7 @@ def uniform(engine: Engine, shape, low: float = 0.0, high: float = 1.0, dtype: A
     dtype, shape = to_dtype(dtype), to_shape(shape)
     if dtype in COMPLEX:
         return uniform(engine, (*shape, 2), low, high, COMPLEX[dtype]).view(dtype).reshape(shape)
-    require_kernel("check_uniform_bounds", dtype, FLOATS)
-    low, high = float(low) + 0.0, float(high) + 0.0  # no negative zeros
-    limit = LARGEST[dtype]
-    for name, bound in (("from", low), ("to", high)):
-        if not -limit <= bound <= limit:
-            raise RuntimeError(f"{name} is out of bounds for {cpp_name(dtype)}")
-    if not low <= high:
-        raise RuntimeError(
-            f"uniform_ expects to return a [from, to) range, but found from={number(low)} > to={number(high)}"
-        )
-    if not high - low <= limit:
-        raise RuntimeError(
-            f"uniform_ expects to-from <= std::numeric_limits<{scalar_name(dtype)}>::max(), but found "
-            f"to={number(high)} and from={number(low)} which result in to-from to exceed the limit"
-        )
+    low, high = check_bounds(low, high, dtype)
     out = np.empty(shape, dtype)
     # Rounding can reach the upper bound, which lies outside of the range, but not from 0 in full precision.
     clamp = low != 0 or dtype not in (FLOAT32, FLOAT64)
@@ -98,6 +84,33 @@ def uniform(engine: Engine, shape, low: float = 0.0, high: float = 1.0, dtype: A
     draw = engine.raw64 if dtype == FLOAT64 else engine.raw_pairs
     rounds.fill(out.reshape(-1), draw, transform, _CHUNK, 2 * _CHUNK)
     return out
+
+
+def check_bounds(low: float, high: float, dtype: Any) -> tuple[float, float]:
+    """The bounds of a uniform distribution, without negative zeros.
+
+    Raises:
+        RuntimeError: a bound does not fit ``dtype``, or ``low > high``.
+        NotImplementedError: ``dtype`` is no floating or complex dtype.
+    """
+    dtype = to_dtype(dtype)
+    dtype = COMPLEX.get(dtype, dtype)
+    require_kernel("check_uniform_bounds", dtype, FLOATS)
+    low, high = float(low) + 0.0, float(high) + 0.0  # no negative zeros
+    limit = LARGEST[dtype]
+    for name, bound in (("from", low), ("to", high)):
+        if not -limit <= bound <= limit:
+            raise RuntimeError(f"{name} is out of bounds for {cpp_name(dtype)}")
+    if not low <= high:
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={number(low)} > to={number(high)}"
+        )
+    if not high - low <= limit:
+        raise RuntimeError(
+            f"uniform_ expects to-from <= std::numeric_limits<{scalar_name(dtype)}>::max(), but found "
+            f"to={number(high)} and from={number(low)} which result in to-from to exceed the limit"
+        )
+    return low, high
 
 
 def _scale24(pairs: np.ndarray, out: np.ndarray, low: float, high: float) -> None:

@@ -1,6 +1,6 @@
 """Owns what all convolution layers share: the options and how they are checked, drawn and printed; output sizes.
 
-May import Module, Parameter, init and creation. The classes belong to ``conv``, where torch's users find them.
+May import Module and init. The classes belong to ``conv``, where torch's users find them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..._tensor.tensor import Tensor
-from ...ops.creation import empty
 from .. import init
-from ..parameter import Parameter
+from ._make import parameter
 from .module import Module
 from .utils import _reverse_repeat_tuple
 
@@ -85,9 +84,9 @@ class _ConvNd(Module):
         else:
             self._reversed_padding_repeated_twice = _reverse_repeat_tuple(padding, 2)
         channels = (in_channels, out_channels // groups) if transposed else (out_channels, in_channels // groups)
-        self.weight = Parameter(empty((*channels, *kernel_size), device=device, dtype=dtype))
+        self.weight = parameter((*channels, *kernel_size), device, dtype)
         if bias:
-            self.bias = Parameter(empty(out_channels, device=device, dtype=dtype))
+            self.bias = parameter(out_channels, device, dtype)
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

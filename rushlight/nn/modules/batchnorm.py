@@ -1,6 +1,6 @@
 """Owns batch normalisation: its base with the running statistics, by number of dimensions, lazy, and synchronised.
 
-May import Module, Parameter, init, nn.functional, the operators of normalisation and creation.
+May import Module, Parameter, init and the operators of normalisation.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 from ..._tensor.tensor import Tensor
 from ...dtypes import int64
 from ...ops import nn_norm
-from ...ops.creation import empty, ones, zeros
 from .. import init
-from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
+from ..parameter import UninitializedBuffer, UninitializedParameter
+from ._make import ones, parameter, zeros
 from .lazy import LazyModuleMixin
 from .module import Module
 
@@ -43,13 +43,12 @@ class _NormBase(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        where = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(empty(num_features, **where)) if affine else None)
-        self.register_parameter("bias", Parameter(empty(num_features, **where)) if affine and bias else None)
+        self.register_parameter("weight", parameter(num_features, device, dtype) if affine else None)
+        self.register_parameter("bias", parameter(num_features, device, dtype) if affine and bias else None)
         tracked = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
-        self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
-        self.register_buffer("num_batches_tracked", zeros((), device=device, dtype=int64) if tracked else None)
+        self.register_buffer("running_mean", zeros(num_features, device, dtype) if tracked else None)
+        self.register_buffer("running_var", ones(num_features, device, dtype) if tracked else None)
+        self.register_buffer("num_batches_tracked", zeros((), device, int64) if tracked else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -125,7 +124,7 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
         if self.track_running_stats:
             self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)
-            self.num_batches_tracked = zeros((), device=device, dtype=int64)
+            self.num_batches_tracked = zeros((), device, int64)
 
     def reset_parameters(self) -> None:
         """As for the ordinary form, once the size is known."""

@@ -1,6 +1,6 @@
 """Owns the affine layers: ``Identity``, ``Linear``, ``Bilinear`` and ``LazyLinear``.
 
-May import Module, Parameter, init, nn.functional and creation.
+May import Module, Parameter, init and nn.functional.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 from ..._graph.modes import no_grad
 from ..._tensor.tensor import Tensor
-from ...ops.creation import empty
 from .. import functional as F
 from .. import init
-from ..parameter import Parameter, UninitializedParameter
+from ..parameter import UninitializedParameter
+from ._make import parameter
 from .lazy import LazyModuleMixin
 from .module import Module
 
@@ -64,9 +64,9 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(empty((out_features, in_features), device=device, dtype=dtype))
+        self.weight = parameter((out_features, in_features), device, dtype)
         if bias:
-            self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
+            self.bias = parameter(out_features, device, dtype)
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -127,9 +127,9 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
+        self.weight = parameter((out_features, in1_features, in2_features), device, dtype)
         if bias:
-            self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
+            self.bias = parameter(out_features, device, dtype)
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

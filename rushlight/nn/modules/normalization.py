@@ -1,6 +1,6 @@
 """Owns the normalisations without running statistics: layer, group, root mean square, and local response.
 
-May import Module, Parameter, init, nn.functional, the operators of normalisation and creation.
+May import Module, init, nn.functional and the operators of normalisation.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..._tensor.tensor import Tensor
-from ...ops.creation import empty
 from ...ops.nn_norm import cross_map_lrn2d
 from .. import functional as F
 from .. import init
-from ..parameter import Parameter
+from ._make import parameter
 from .module import Module
 
 
@@ -125,9 +124,8 @@ class LayerNorm(Module):
         self.normalized_shape = shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = affine = elementwise_affine
-        where = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(empty(shape, **where)) if affine else None)
-        self.register_parameter("bias", Parameter(empty(shape, **where)) if affine and bias else None)
+        self.register_parameter("weight", parameter(shape, device, dtype) if affine else None)
+        self.register_parameter("bias", parameter(shape, device, dtype) if affine and bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -189,9 +187,8 @@ class GroupNorm(Module):
         self.num_channels = size = num_channels
         self.eps = eps
         self.affine = affine
-        where = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(empty(size, **where)) if affine else None)
-        self.register_parameter("bias", Parameter(empty(size, **where)) if affine and bias else None)
+        self.register_parameter("weight", parameter(size, device, dtype) if affine else None)
+        self.register_parameter("bias", parameter(size, device, dtype) if affine and bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -243,8 +240,7 @@ class RMSNorm(Module):
         self.normalized_shape = shape = _shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = affine = elementwise_affine
-        where = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(empty(shape, **where)) if affine else None)
+        self.register_parameter("weight", parameter(shape, device, dtype) if affine else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
