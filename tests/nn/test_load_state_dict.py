@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 from module_programs import small, tree
 
 import rushlight as torch
 from rushlight import nn
+from rushlight._tensor.unread import LazyStorage
 
 Small = small(torch)
 
@@ -270,3 +272,24 @@ def test_round_trip_through_a_file(tmp_path):
     other = tree(torch)
     other.load_state_dict(torch.load(tmp_path / "net.pth"))
     assert values(other) == values(net)
+
+
+def test_a_failed_load_brings_back_contents_that_were_not_read_yet(tmp_path):
+    m = Small()
+    torch.save(changed(m), tmp_path / "m.pth")
+    m.load_state_dict(torch.load(tmp_path / "m.pth", mmap=True), assign=True)
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\)"):
+        m.load_state_dict({**Small().state_dict(), "more": torch.ones(1)})
+    assert m.weight.tolist() == [7.0, 7.0] and m.mean.tolist() == [7.0, 7.0]
+
+
+def test_a_load_reads_nothing_that_it_replaces():
+    m, reads = Small(), []
+
+    def read():
+        reads.append(1)
+        return torch.zeros(2)._array()
+
+    m.weight._storage = LazyStorage((2,), np.dtype("float32"), m.weight.device, read)
+    m.load_state_dict(Small().state_dict())
+    assert reads == [] and m.weight.tolist() == [0.0, 1.0]

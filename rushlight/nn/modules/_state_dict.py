@@ -15,6 +15,8 @@ from typing import Any
 from ..._graph.modes import no_grad
 from ..._hooks import RemovableHandle
 from ..._tensor.tensor import Tensor
+from ..._tensor.unread import put_back
+from ..._tensor.unread import Unread
 from ..parameter import Parameter, is_lazy
 from . import _loading
 from ._call import HookSlot
@@ -296,9 +298,9 @@ class StateDict:
         except BaseException:
             _restore(before)
             raise
-        replaced = [array for _, cells in before for _, cell, array in cells if cell.array is not array]
+        replaced = [was for _, cells in before for _, cell, was in cells if cell.form is not was]
         before.clear()
-        _loading.give_back_memory(replaced)
+        _loading.give_back_memory([array for array in replaced if type(array) is not Unread])
         return _IncompatibleKeys(missing, unexpected)
 
 
@@ -338,7 +340,7 @@ def _load_one(module, name: str, own: Tensor, key: str, given, assign: bool, err
         )
         return
     if not is_lazy(own):
-        shape, has = given._array().shape, own._array().shape
+        shape, has = tuple(given._form().shape), tuple(own._form().shape)
         if not has and shape == (1,):  # files of torch 0.3 and before know no 0-dim tensors
             given, shape = given[0], ()
         if shape != has:
@@ -375,19 +377,22 @@ def _load_one(module, name: str, own: Tensor, key: str, given, assign: bool, err
 
 def _copy(own: Tensor, given: Tensor) -> None:
     array = given._array()
-    if array.dtype == own._array().dtype and given.device == own.device and not is_lazy(own):
+    if array.dtype == own._form().dtype and given.device == own.device and not is_lazy(own):
         own._write(array)  # arrays do not change, so the two can hold the same one
     else:
         own.copy_(given)
 
 
 def _snapshot(root) -> list[tuple]:
-    """What a failed load must bring back: the tables of every module, and the array in every storage."""
+    """What a failed load must bring back: the tables of every module, and the array in every storage.
+
+    Initial values that nobody has read stay unread: most loads put others in their place.
+    """
     seen: dict[int, tuple] = {}
     for _, module in walk(root):
         state = module.__dict__
         slots = [(state[slot], dict(state[slot])) for slot in ("_parameters", "_buffers")]
-        cells = [(v, v._storage, v._storage.array) for _, t in slots for v in t.values() if v is not None]
+        cells = [(v, v._storage, v._storage.form) for _, t in slots for v in t.values() if v is not None]
         seen[id(module)] = slots, cells
     return list(seen.values())
 
@@ -398,8 +403,8 @@ def _restore(before: list[tuple]) -> None:
             if list(map(id, table.values())) != list(map(id, entries.values())):
                 table.clear()
                 table.update(entries)
-        for tensor, cell, array in cells:
+        for tensor, cell, form in cells:
             if tensor._storage is not cell:
                 tensor._storage = cell
-            if cell.array is not array:
-                cell.write(array)
+            if cell.form is not form:
+                cell.write(form.read() if type(form) is Unread else form)
