@@ -15,7 +15,6 @@ from typing import Any
 from ..._graph.modes import no_grad
 from ..._hooks import RemovableHandle
 from ..._tensor.tensor import Tensor
-from ..._tensor.unread import put_back
 from ..._tensor.unread import Unread
 from ..parameter import Parameter, is_lazy
 from . import _loading
