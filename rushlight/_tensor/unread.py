@@ -85,3 +85,11 @@ def write_later(storage: Storage, shape: tuple, dtype, read: Callable[[], Any]) 
     storage.__class__ = LazyStorage  # pyright: ignore[reportAttributeAccessIssue]
     _slot.__set__(storage, Unread(shape, dtype, read))
     storage.version += 1
+
+
+def put_back(storage: Storage, form: Any) -> None:
+    """Replace the contents of a storage by what its ``form`` was before."""
+    if isinstance(form, Unread):
+        write_later(storage, form.shape, form.dtype, form.read)
+    else:
+        storage.write(form)

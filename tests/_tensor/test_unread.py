@@ -89,6 +89,20 @@ def test_inside_a_compiled_function_nothing_waits():
     assert step(torch.ones(3)).tolist() == [2.0, 2.0, 2.0]
 
 
+def test_a_load_leaves_what_it_replaces_unread():
+    layer = nn.Sequential(nn.Linear(100, 100), nn.BatchNorm1d(100))
+    torch.manual_seed(0)
+    unread, other = nn.Linear(100, 100), nn.Linear(100, 100)
+    held = layer[0].weight._storage.form
+    layer.load_state_dict({f"0.{k}": v for k, v in other.state_dict().items()}, strict=False)
+    assert held.read is not None and not waits(layer[0].weight) and waits(layer[1].weight)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        unread.load_state_dict({"weight": torch.ones(100, 100), "bias": torch.ones(3)})
+    assert waits(unread.weight)
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(unread.weight.detach().numpy(), nn.Linear(100, 100).weight.detach().numpy())
+
+
 def test_refusals_do_not_wait():
     x = torch.empty(SIZE)
     for bounds in ((1.0, 0.0), (-1e39, 0.0)):

@@ -15,7 +15,7 @@ from typing import Any
 from ..._graph.modes import no_grad
 from ..._hooks import RemovableHandle
 from ..._tensor.tensor import Tensor
-from ..._tensor.unread import Unread
+from ..._tensor.unread import Unread, put_back
 from ..parameter import Parameter, is_lazy
 from . import _loading
 from ._call import HookSlot
@@ -406,4 +406,4 @@ def _restore(before: list[tuple]) -> None:
             if tensor._storage is not cell:
                 tensor._storage = cell
             if cell.form is not form:
-                cell.write(form.read() if type(form) is Unread else form)
+                put_back(cell, form)
