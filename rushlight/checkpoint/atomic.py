@@ -15,12 +15,8 @@ import stat
 def replacing(path):
     """Open a new file that takes the place of ``path`` when the block ends without an exception.
 
-    The new file lies in the same folder until then, so that the last step is one rename. A killed process leaves the
-    old file as it was, and perhaps a ``.name.*.tmp`` beside it. A path that is no regular file (a pipe, ``/dev/null``)
-    is written directly.
-
     Args:
-        path: where the file is to be; a symbolic link keeps pointing to where it points.
+        path: where the file is to be; see :func:`replacing_path`.
 
     Raises:
         RuntimeError: the folder does not exist, or the path is a folder.
@@ -32,6 +28,24 @@ def replacing(path):
         ...     _ = file.write(b"new")
         >>> os.listdir(os.path.dirname(target))
         ['a.bin']
+    """
+    with replacing_path(path) as temporary, open(temporary, "wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def replacing_path(path):
+    """The name of an empty file, which takes the place of ``path`` when the block ends without an exception.
+
+    The new file lies in the same folder until then, so that the last step is one rename. A killed process leaves the
+    old file as it was, and perhaps a ``.name.*.tmp`` beside it. A path that is no regular file (a pipe, ``/dev/null``)
+    is written directly.
+
+    Args:
+        path: where the file is to be; a symbolic link keeps pointing to where it points.
+
+    Raises:
+        RuntimeError: the folder does not exist, or the path is a folder.
     """
     path = os.path.realpath(os.fspath(path))
     if isinstance(path, bytes):
@@ -48,19 +62,19 @@ def replacing(path):
             f"cannot save to '{path}': expected a file name, received a directory. Add a file name to it."
         )
     if mode is not None and not stat.S_ISREG(mode):
-        with open(path, "wb") as file:
-            yield file
+        yield path
         return
     # A long name plus our suffix must stay below the limit of the file system.
     temporary = os.path.join(folder, f".{name[:180]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    # O_EXCL never follows what somebody else put there; 0o666 lets the umask decide, as open() does.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    # "x" never follows what somebody else put there.
+    with open(temporary, "xb") as file:
+        mode = os.fstat(file.fileno()).st_mode if mode is None else mode
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            if mode is not None and hasattr(os, "fchmod"):
+        yield temporary
+        # Whoever wrote the file may have made it anew, so the name counts.
+        with open(temporary, "rb+") as file:
+            if hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), stat.S_IMODE(mode))
-            yield file
-            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

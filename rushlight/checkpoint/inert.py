@@ -219,10 +219,14 @@ def _numbers(values: list) -> list:
 # -- to dense -------------------------------------------------------------------------------------------------------
 
 
+def _host(tensor: Tensor) -> np.ndarray:
+    return np.asarray(tensor._array())
+
+
 def _dequantized(tensor: InertTensor) -> np.ndarray:
     parts, dtype, shape = tensor.parts, tensor.dtype, tensor.shape
     assert shape is not None
-    codes = parts["data"].numpy()
+    codes = _host(parts["data"])
     if dtype.per_byte > 1:
         # The first element is in a byte's lowest bits.
         bits = 8 // dtype.per_byte
@@ -233,7 +237,7 @@ def _dequantized(tensor: InertTensor) -> np.ndarray:
         return (codes.astype(np.int64) - parts["zero_point"]).astype(np.float32) * np.float32(parts["scale"])
     along = [1] * len(shape)
     along[parts["axis"]] = shape[parts["axis"]]
-    scales, zeros = (parts[n].numpy().reshape(along) for n in ("scales", "zero_points"))
+    scales, zeros = (_host(parts[n]).reshape(along) for n in ("scales", "zero_points"))
     if zeros.dtype.kind == "f":
         return codes.astype(np.float32) * scales.astype(np.float32) + zeros.astype(np.float32)
     return (codes.astype(np.int64) - zeros).astype(np.float32) * scales.astype(np.float32)
@@ -244,7 +248,7 @@ def _outside(tensor: InertTensor) -> RuntimeError:
 
 
 def _coordinates(tensor: InertTensor):
-    indices, values = tensor.parts["indices"].numpy(), tensor.parts["values"]._array()
+    indices, values = _host(tensor.parts["indices"]), tensor.parts["values"]._array()
     shape = tensor.shape
     assert shape is not None
     sound = indices.ndim == 2 and indices.shape[0] <= len(shape) and indices.shape[1:] == values.shape[:1]
@@ -256,7 +260,7 @@ def _coordinates(tensor: InertTensor):
 
 
 def _compressed(tensor: InertTensor) -> np.ndarray:
-    first, second, values = (t.numpy() for t in tensor.parts.values())
+    first, second, values = map(_host, tensor.parts.values())
     shape, by_row, blocked = tensor.shape, tensor.kind in ("sparse_csr", "sparse_bsr"), "_bs" in tensor.kind
     assert shape is not None
     if blocked and values.ndim < first.ndim + 2:

@@ -149,7 +149,7 @@ def make_converted(data, dtype, requires_grad) -> Tensor:
     """A tensor of an accelerator, which is saved as host values and the dtype that they had there."""
     if not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"tensor in a checkpoint: expected a dtype, received {dtype!r:.60}")
-    host = data.numpy() if isinstance(data, Tensor) else data
+    host = np.asarray(data._array()) if isinstance(data, Tensor) else data
     return _flagged(from_host(host.astype(dtype.np)), requires_grad, None)
 
 

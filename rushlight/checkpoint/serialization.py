@@ -14,7 +14,7 @@ import numpy as np
 
 from rushlight._errors import not_supported
 
-from . import legacy
+from . import hub, legacy, safetensors_files, shards
 from .allowlist import Policy
 from .archive_reader import ArchiveReader
 from .archive_writer import ALIGNMENT, ArchiveWriter
@@ -44,7 +44,8 @@ def save(
 
     Args:
         obj: tensors, modules, optimizer states, Python's containers and numbers, in any nesting.
-        f: a path, or an object with ``write``.
+        f: a path, or an object with ``write``. ``*.safetensors`` and ``*.safetensors.index.json`` (several files)
+            are written in that format, and hold tensors alone.
         pickle_module: the standard ``pickle``; no other is supported.
         pickle_protocol: 2 to 5.
 
@@ -69,6 +70,13 @@ def save(
         if not hasattr(f, "write"):
             raise AttributeError("expected 'f' to be string, path, or a file-like object with a 'write' attribute")
         _write(obj, f.write, "archive", pickle_protocol, _use_new_zipfile_serialization, _disable_byteorder_record)
+        return
+    name = os.fsdecode(f)
+    if name.endswith(".safetensors"):
+        safetensors_files.save_file(obj, f)
+        return
+    if name.endswith(".safetensors" + shards.INDEX):
+        shards.save_sharded(obj, f)
         return
     stem = PurePath(os.fsdecode(f)).name.rpartition(".")[0] or PurePath(os.fsdecode(f)).name
     root = stem if stem.isascii() and stem.strip(".") else "archive"
@@ -95,14 +103,16 @@ def _write(obj, write, root: str, protocol: int, as_zip: bool, no_byte_order: bo
 
 
 def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, encoding: str = "utf-8"):
-    """Read what ``save`` or PyTorch's ``torch.save`` wrote.
+    """Read what ``save`` or PyTorch's ``torch.save`` wrote, or a safetensors file.
 
     Nothing that a file says is ever imported or called: a closed list of types is built, and what is not on it is
     refused (``weights_only=True``) or becomes a :class:`Stub` that can be looked at (``weights_only=False``).
     ``add_safe_globals`` adds to the list.
 
     Args:
-        f: a path, or an object with ``read``, ``readline``, ``seek`` and ``tell``.
+        f: a path, or an object with ``read``, ``readline``, ``seek`` and ``tell``. ``*.safetensors`` and the
+            ``*.index.json`` of a sharded set are told by their names; ``hf://organisation/name`` is fetched from the
+            Hugging Face hub, with ``@revision`` and ``/path/to/file`` where wanted.
         map_location: where storages go: None (where they were), a device, its name, a dict from old to new names,
             or a function of (storage, location) that gives a storage or None.
         pickle_module: None, or the standard ``pickle`` with ``weights_only=False``.
@@ -136,10 +146,13 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
     try:
         if not _is_path(f):
             return _load(_seekable(f), None, map_location, weights_only, encoding)
-        if os.fsdecode(f).endswith(".safetensors"):
-            raise not_supported(
-                f"load({os.fsdecode(f)!r})", "Read safetensors files with safetensors.numpy.load_file and from_numpy."
-            )
+        name = os.fsdecode(f)
+        if name.startswith("hf://"):
+            return load(hub.fetch(name), map_location, weights_only=weights_only, mmap=mmap, encoding=encoding)
+        if name.endswith(".safetensors"):
+            return safetensors_files.load_file(f, map_location, bool(mmap))
+        if name.endswith((".safetensors" + shards.INDEX, ".bin" + shards.INDEX)):
+            return shards.load_sharded(f, lambda path: load(path, map_location, mmap=mmap))
         with open(f, "rb") as file:
             return _load(file, f if mmap else None, map_location, weights_only, encoding)
     except pickle.UnpicklingError as error:

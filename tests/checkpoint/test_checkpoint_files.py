@@ -281,8 +281,6 @@ def test_arguments_of_save_and_load(tmp_path):
     with pytest.raises(NotImplementedError, match="pickle_module"):
         load(tmp_path / "x.pt", pickle_module=json_module(), weights_only=False)
     assert load(tmp_path / "x.pt", pickle_module=pickle, weights_only=False) == {}
-    with pytest.raises(NotImplementedError, match="safetensors"):
-        load(tmp_path / "x.safetensors")
     save(of([1.0]), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     with pytest.raises(RuntimeError, match="mmap can only be used with files saved with"):
         load(tmp_path / "old.pt", mmap=True)
