@@ -6,10 +6,12 @@ May import the door, dtypes and jax; every check here runs while a program is tr
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import dtypes
 from ._op import scalar_name
@@ -47,7 +49,7 @@ def need_float(array, kernel: str) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(dtype_of(array))}'")
 
 
-def widen(array):
+def widen(array) -> Any:
     """Half precision as float32, in which torch computes such operators; anything else as it is."""
     return array if array is None or array.dtype not in LOW else array.astype(jnp.float32)
 
@@ -92,7 +94,7 @@ def sizes(value, count: int, message: str) -> tuple:
 def concrete(tensor):
     """A host array of the tensor's contents where that is cheap (on the CPU, outside traces), else None."""
     array = tensor._array()
-    if isinstance(array, (jax.core.Tracer, jax.ShapeDtypeStruct)) or tensor.device.type != "cpu":
+    if isinstance(array, (Tracer, jax.ShapeDtypeStruct)) or tensor.device.type != "cpu":
         return None
     return np.asarray(array)
 

@@ -5,6 +5,8 @@ May import the door, nn_common, nn_loss and jax.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,8 @@ from .creation import tensor
 from .nn_common import concrete, dtype_of
 from .nn_loss import reduce_loss, reduction_of
 
+# torch.ctc_loss takes a number, nn.functional a word.
+_REDUCTIONS: dict[Any, str] = {0: "none", 1: "mean", 2: "sum"}
 _CHECKING = "(while checking arguments for ctc_loss_allocate_outputs)"
 
 
@@ -145,7 +149,7 @@ def ctc_loss(
         >>> torch.nn.functional.ctc_loss(x, torch.tensor([[1]]), (2,), (1,))
         tensor(1.0986)
     """
-    reduction = reduction_of(None, None, {0: "none", 1: "mean", 2: "sum"}.get(reduction, reduction))
+    reduction = reduction_of(None, None, _REDUCTIONS.get(reduction, reduction))
     array = log_probs._array()
     if array.dtype not in (jnp.float32, jnp.float64):
         raise NotImplementedError(f"\"ctc_loss_cpu\" not implemented for '{scalar_name(dtype_of(array))}'")

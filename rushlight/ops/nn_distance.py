@@ -94,7 +94,7 @@ def _cosine_embedding(input1: Array, input2: Array, target: Array, margin: Numbe
 
 
 def cosine_embedding_loss(
-    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
+    input1, input2, target, margin: float = 0, size_average=None, reduce=None, reduction="mean"
 ):  # fmt: skip
     """``1 - cos`` for pairs with target 1, ``max(0, cos - margin)`` for those with -1.
 
@@ -123,7 +123,16 @@ def _triplet(anchor: Array, positive: Array, negative: Array, margin: Number, p,
 
 
 def triplet_margin_loss(
-    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
+    anchor,
+    positive,
+    negative,
+    margin=1.0,
+    p: float = 2,
+    eps=1e-6,
+    swap=False,
+    size_average=None,
+    reduce=None,
+    reduction="mean",
 ):
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``.
 

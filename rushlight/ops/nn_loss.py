@@ -286,7 +286,7 @@ def _margin_ranking(input1: Array, input2: Array, target: Array, margin: Number,
 
 
 def margin_ranking_loss(
-    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
+    input1, input2, target, margin: float = 0, size_average=None, reduce=None, reduction="mean"
 ):  # fmt: skip
     """``max(0, -target * (input1 - input2) + margin)``.
 

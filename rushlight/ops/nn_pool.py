@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -187,7 +188,15 @@ def _select(where, parts):
 
 
 def _pool(nd):
-    def pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    def pool(
+        input,
+        kernel_size,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode=False,
+        return_indices=False,
+    ):
         return _max_pool(input, kernel_size, stride, padding, dilation, bool(ceil_mode), nd, bool(return_indices))
 
     def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True):
@@ -339,7 +348,7 @@ def _check_indices(indices, shape, size, nd):
 
 
 def _unpool(nd):
-    def unpool(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+    def unpool(input, indices, kernel_size, stride: Any = None, padding: Any = 0, output_size: Any = None):
         kernel, stride, padding, _ = window_options(f"max_unpool{nd}d", nd, kernel_size, stride, padding)
         shape = input._array().shape
         default = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(shape[-nd:], stride, kernel, padding)]

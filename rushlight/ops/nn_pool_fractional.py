@@ -6,6 +6,7 @@ May import the door, nn_common, nn_pool and jax.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -88,7 +89,7 @@ def _check_samples(samples, x, nd):
         raise RuntimeError(f"Expect _random_samples.size(2) equals to {nd}; got {samples.shape[2]}.")
 
 
-def _several(value, nd, what):
+def _several(value: Any, nd, what):
     value = (value,) * nd if isinstance(value, int) else tuple(value)
     value = value * nd if len(value) == 1 else value
     if len(value) != nd:
@@ -110,7 +111,7 @@ def _pools(nd):
                 f"{name}: Expected an input of {nd + 1} or {nd + 2} dimensions, but got {len(shape)}: "
                 "(N, C, ...) or (C, ...)."
             )
-        if output_size is None:
+        if output_ratio is not None and output_size is None:
             ratio = (output_ratio,) * nd if isinstance(output_ratio, float) else tuple(output_ratio)
             if len(ratio) != nd:
                 raise ValueError(f"{name} requires output_ratio to either be a single Int or tuple of Ints.")

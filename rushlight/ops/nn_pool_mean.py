@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -123,21 +125,27 @@ def _lp_pool(input: Array, power, kernel, stride, ceil_mode, nd):
     return (jnp.sign(mean) * jnp.maximum(jnp.abs(mean), 0) * math.prod(kernel)) ** (1.0 / power)
 
 
-def _plain(nd):
-    if nd == 1:
+def _line(
+    input, kernel_size, stride: Any = None, padding: Any = 0, ceil_mode=False, count_include_pad=True
+):  # fmt: skip
+    return _avg_pool(input, kernel_size, stride, padding, bool(ceil_mode), bool(count_include_pad), None, 1)
 
-        def pool(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-            return _avg_pool(input, kernel_size, stride, padding, bool(ceil_mode), bool(count_include_pad), None, 1)
 
-    else:
+def _plain(nd) -> Callable:
+    def several(
+        input,
+        kernel_size,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override: int | None = None,
+    ):
+        return _avg_pool(
+            input, kernel_size, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override, nd
+        )
 
-        def pool(
-            input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-        ):
-            return _avg_pool(
-                input, kernel_size, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override, nd
-            )
-
+    pool = _line if nd == 1 else several
     pool.__name__ = pool.__qualname__ = f"avg_pool{nd}d"
     pool.__doc__ = f"""The mean of each window over {nd} dimension(s).
 

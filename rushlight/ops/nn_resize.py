@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._errors import not_supported
 from ._op import Array, op
 from .nn_common import widen
 from .nn_pool_mean import _adaptive_avg
@@ -60,15 +59,28 @@ def _matrix(n, outs, factor, kind, align_corners, antialias):
     return matrix
 
 
+def _lanczos(distance):
+    return np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+
+
+# The filters that antialiasing widens: how far they reach, and their weights.
+_FILTERS = {
+    "linear": (1.0, lambda d: np.maximum(1 - np.abs(d), 0)),
+    "cubic": (2.0, lambda d: _cubic(d, -0.5)),
+    "lanczos": (3.0, _lanczos),
+}
+
+
 def _smooth_matrix(n, outs, factor, kind, align_corners):
     scale = _scale(n, outs, factor, align_corners)
-    reach = (1.0 if kind == "linear" else 2.0) * max(scale, 1.0)
+    support, weigh = _FILTERS[kind]
+    reach = support * max(scale, 1.0)
     matrix = np.zeros((outs, n))
     for i in range(outs):
         center = scale * (i + 0.5)
         first, last = max(int(center - reach + 0.5), 0), min(int(center + reach + 0.5), n)
         distance = (np.arange(first, last) - center + 0.5) / max(scale, 1.0)
-        weights = np.maximum(1 - np.abs(distance), 0) if kind == "linear" else _cubic(distance, -0.5)
+        weights = weigh(distance)
         matrix[i, first:last] = weights / weights.sum()
     return matrix
 
@@ -87,7 +99,7 @@ def _interpolate(input: Array, size, factors, mode, align_corners, antialias):
                 else:
                     x = jnp.take(x, index, axis=axis)
             continue
-        kind = "cubic" if mode == "bicubic" else "linear"
+        kind = {"bicubic": "cubic", "lanczos": "lanczos"}.get(mode, "linear")
         matrix = _matrix(n, outs, factor, kind, align_corners, antialias)
         if outs != n or not (matrix == np.eye(n)).all():
             x = widen(x)
@@ -96,7 +108,7 @@ def _interpolate(input: Array, size, factors, mode, align_corners, antialias):
     return x.astype(input.dtype)
 
 
-_LINEAR = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4}
+_LINEAR = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4, "lanczos": 4}
 
 
 def interpolate(
@@ -111,11 +123,11 @@ def interpolate(
     """Resample the spatial dimensions to ``size``, or by ``scale_factor``.
 
     Args:
-        mode: ``"nearest"``, ``"nearest-exact"``, ``"linear"``, ``"bilinear"``, ``"bicubic"``, ``"trilinear"`` or
-            ``"area"``.
+        mode: ``"nearest"``, ``"nearest-exact"``, ``"linear"``, ``"bilinear"``, ``"bicubic"``, ``"lanczos"``,
+            ``"trilinear"`` or ``"area"``.
         align_corners: whether the centres of the corner elements, or their outer edges, stay in place.
         recompute_scale_factor: sample by the ratio of the sizes instead of ``scale_factor``.
-        antialias: widen the filter when shrinking (bilinear and bicubic).
+        antialias: widen the filter when shrinking (bilinear, bicubic and lanczos, which needs it).
 
     Shape:
         ``(N, C, *spatial)``.
@@ -157,13 +169,14 @@ def interpolate(
                 )
             factors = tuple(float(f) for f in scale_factor)
         else:
+            assert scale_factor is not None
             factors = (float(scale_factor),) * nd
         outs = tuple(math.floor(float(n) * f) for n, f in zip(spatial, factors))
         if recompute_scale_factor:
             factors = None
     if recompute_scale_factor and size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
-    if antialias and (mode not in ("bilinear", "bicubic") or nd != 2):
+    if antialias and (mode not in ("bilinear", "bicubic", "lanczos") or nd != 2):
         raise ValueError(
             "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
         )
@@ -172,8 +185,11 @@ def interpolate(
             f"Input and output sizes should be greater than 0, but got input (H: {spatial[0]}, W: {spatial[-1]}) "
             f"output (H: {outs[0]}, W: {outs[-1]})"
         )
-    if mode == "lanczos":
-        raise not_supported("interpolate(mode='lanczos')", "Use mode='bicubic' with antialias=True.")
+    if mode == "lanczos" and nd == 2:
+        if align_corners:
+            raise ValueError("Lanczos mode does not support align_corners=True")
+        if not antialias:
+            raise ValueError("Lanczos mode requires antialias=True")
     if nd in (1, 2, 3):
         if mode == "area":
             return _adaptive_avg(input, outs, nd)
@@ -205,21 +221,24 @@ def _reflected(x, low, high):
 def _grid_sample(input: Array, grid: Array, mode, padding, align_corners):
     nd = input.ndim - 2
     spatial = input.shape[2:]
+
+    def padded(x, n):
+        if padding == "reflection":
+            x = _reflected(x, *((0, n - 1) if align_corners else (-0.5, n - 0.5)))
+        return x if padding == "zeros" else jnp.where(x <= 0, 0, jnp.where(x >= n - 1, n - 1, x))
+
     at = []
     for i, n in enumerate(spatial):
         x = grid[..., nd - 1 - i]
         x = (x + 1) / 2 * (n - 1) if align_corners else ((x + 1) * n - 1) / 2
-        if padding == "reflection":
-            x = _reflected(x, *((0, n - 1) if align_corners else (-0.5, n - 0.5)))
-        if padding in ("border", "reflection"):
-            x = jnp.where(x <= 0, 0, jnp.where(x >= n - 1, n - 1, x))
-        at.append(x)
+        # A cubic's own taps may lie outside: they are padded one by one.
+        at.append(x if mode == "bicubic" else padded(x, n))
     flat = input.reshape(*input.shape[:2], -1)
     points = grid.shape[1:-1]
 
     def values(index):
         inside = functools.reduce(jnp.logical_and, [(j >= 0) & (j < n) for j, n in zip(index, spatial)])
-        position = 0
+        position = jnp.zeros(index[0].shape, index[0].dtype)
         for j, n in zip(index, spatial):
             position = position * n + jnp.clip(j, 0, n - 1)
         position = position.reshape(input.shape[0], 1, -1)
@@ -237,7 +256,10 @@ def _grid_sample(input: Array, grid: Array, mode, padding, align_corners):
         weights = [[_cubic_traced(x - f - k) for k in offsets] for x, f in zip(at, low)]
     total = 0
     for corner in itertools.product(range(len(offsets)), repeat=nd):
-        index = [f.astype(jnp.int64) + offsets[c] for f, c in zip(low, corner)]
+        index = [f + offsets[c] for f, c in zip(low, corner)]
+        if mode == "bicubic":
+            index = [padded(j, n) for j, n in zip(index, spatial)]
+        index = [j.astype(jnp.int64) for j in index]
         share = functools.reduce(jnp.multiply, [w[c] for w, c in zip(weights, corner)])
         total = total + values(index) * share[:, None]
     return total
@@ -285,10 +307,8 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
             f"grid_sampler(): expected grid to have size {len(shape) - 2} in last dimension, but got grid with sizes "
             f"{list(points)}"
         )
-    if mode == "bicubic" and (padding_mode != "zeros" or len(shape) == 5):
-        raise not_supported(
-            "grid_sample(mode='bicubic') of volumes or with padding_mode other than 'zeros'", "Use mode='bilinear'."
-        )
+    if mode == "bicubic" and len(shape) == 5:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     return _grid_sample(input, grid, mode, padding_mode, bool(align_corners))
 
 

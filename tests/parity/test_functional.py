@@ -83,8 +83,8 @@ def _nearest(t, x, grid):
     return F(t).grid_sample(x, grid, mode="nearest", align_corners=False)
 
 
-def _bicubic(t, x, grid):
-    return F(t).grid_sample(x, grid, mode="bicubic", align_corners=False)
+def _bicubic(t, x, grid, padding="zeros"):
+    return F(t).grid_sample(x, grid, mode="bicubic", padding_mode=padding, align_corners=False)
 
 
 def _causal_any(t, *qkv):
@@ -292,6 +292,7 @@ ROWS = [
     ("interpolate bicubic corners", simple("interpolate", (9, 5), mode="bicubic", align_corners=True), [IMAGE], "d"),
     ("interpolate antialias", simple("interpolate", (3, 5), mode="bilinear", antialias=True), [IMAGE], "d"),
     ("interpolate antialias cubic", simple("interpolate", (3, 9), mode="bicubic", antialias=True), [IMAGE], "d"),
+    ("interpolate lanczos", simple("interpolate", (3, 9), mode="lanczos", antialias=True), [IMAGE], "d"),
     ("interpolate trilinear", simple("interpolate", (2, 5, 4), mode="trilinear"), [f(1, 2, 3, 4, 3)], "d"),
     ("interpolate area", simple("interpolate", (3, 4), mode="area"), [IMAGE], "d"),
     ("grid_sample", _sampled, [f(2, 3, 5, 4), f(2, 3, 6, 2, low=-1.3, high=1.3)], "d"),
@@ -300,6 +301,8 @@ ROWS = [
     ("grid_sample reflection", lambda t, x, g: _sampled(t, x, g, "reflection"), [f(2, 3, 5, 4), f(2, 3, 6, 2)], "d"),
     ("grid_sample nearest", lambda t, x, g: _nearest(t, x, g), [f(2, 3, 5, 4), f(2, 3, 6, 2, low=-1.2, high=1.2)], "d"),
     ("grid_sample bicubic", lambda t, x, g: _bicubic(t, x, g), [f(2, 3, 5, 4), f(2, 3, 6, 2, low=-1.2, high=1.2)], "d"),
+    ("grid_sample bicubic border", lambda t, x, g: _bicubic(t, x, g, "border"), [f(2, 3, 5, 4), f(2, 3, 6, 2)], "d"),
+    ("grid_sample bicubic mirror", lambda t, x, g: _bicubic(t, x, g, "reflection"), [f(2, 3, 5, 4), f(2, 3, 6, 2)], "d"),
     ("grid_sample 3d", simple("grid_sample", align_corners=False), [f(1, 2, 3, 5, 4), f(1, 2, 3, 2, 3, low=-1.2)], "d"),
     ("affine_grid", simple("affine_grid", (2, 3, 4, 5), align_corners=False), [f(2, 2, 3)], "d"),
     ("affine_grid corners", simple("affine_grid", (2, 3, 4, 5), align_corners=True), [f(2, 2, 3)], "d"),
