@@ -33,6 +33,7 @@ def add_commands(app: typer.Typer) -> None:
         ("convert", _convert, "a cast overflowed"),
         ("rename", _rename, "no name matches, nothing written"),
         ("verify", _verify, "damaged, or names code"),
+        ("view", _view, "never"),
     ):
         app.command(name, epilog=_CODES.format(found))(function)
 
@@ -143,6 +144,84 @@ def _verify(file: File, as_json: Json = False) -> None:
 
     _print(data, as_json, show)
     _leave(FINE if data["ok"] else FOUND)
+
+
+def _view(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="A checkpoint, or MODULE:FACTORY that makes a model.")],
+    other: Annotated[Path | None, typer.Argument(metavar="[B]", help="A second checkpoint, to compare.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", help="The page to write.")] = None,
+    shape: Annotated[str, typer.Option("--input", metavar="SHAPE", help="A model's input, e.g. 1,3,224,224.")] = "",
+    no_stats: Annotated[bool, typer.Option("--no-stats", help="Do not read the tensors' values.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    only: Only = "",
+) -> None:
+    """Write one HTML page of a checkpoint, a model or two checkpoints: tree, treemap, search, histograms, heat maps."""
+    from ..inspect import view
+
+    with _reporting():
+        if ":" in what and not Path(what).exists():
+            data = _view_model(what, shape, no_stats, other)
+        elif shape:
+            raise ValueError("--input goes with MODULE:FACTORY; a checkpoint has no forward pass")
+        elif other is not None:
+            with _open_either(Path(what), other, only) as (one, two), _progress("reading", one.size + two.size) as done:
+                _count_reads(one, done)
+                _count_reads(two, done)
+                data = view.of_difference(one, two)
+        else:
+            with _open(Path(what), only) as source, _progress("reading", source.size, not no_stats) as done:
+                _count_reads(source, done)
+                data = view.of_source(source, not no_stats)
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in data["title"].replace(" → ", "-to-"))
+        target = output or Path(f"{name}.html")
+        target.write_text(view.page(data), encoding="utf-8")
+    from ..inspect.stats import readable_size
+
+    print(f"{target}  {readable_size(target.stat().st_size)}")
+    if show:
+        import webbrowser
+
+        webbrowser.open(target.resolve().as_uri())
+
+
+def _view_model(what: str, shape: str, no_stats: bool, other: Path | None) -> dict[str, Any]:
+    from ..inspect import summary, view
+
+    if other is not None:
+        raise ValueError("a model cannot be compared with a checkpoint: save its state_dict, and view two checkpoints")
+    model = _model(what)
+    table = None
+    if shape:
+        sizes = [tuple(int(n) for n in part.split(",")) for part in shape.split(";")]
+        table = summary(model, input_size=sizes)
+    return view.of_module(model, not no_stats, table)
+
+
+def _model(what: str) -> Any:
+    """The model that ``module:factory`` or ``file.py:factory`` makes; PyTorch programs find rushlight as torch."""
+    import importlib
+    import runpy
+
+    from .. import alias, nn
+
+    home, _, name = what.rpartition(":")
+    alias.install()
+    sys.path.insert(0, "")
+    if home.endswith(".py"):
+        space: Any = runpy.run_path(home)
+    else:
+        try:
+            space = vars(importlib.import_module(home))
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{what}: {error}. Expected a file, or MODULE:FACTORY such as mynet:Net") from error
+    made = space.get(name)
+    if made is None:
+        raise ValueError(f"{what}: there is no '{name}' in {home}")
+    if not isinstance(made, nn.Module) and callable(made):
+        made = made()
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{what}: expected a Module or a function that makes one, received {type(made).__name__}")
+    return made
 
 
 # -- what the commands share -------------------------------------------------------------------------------------------

@@ -186,10 +186,7 @@ def show(data: dict, console: Console) -> None:
     arrow = "->"
     prefixes = [r for r in data["renamed"] if r["by"] == "prefix"]
     if prefixes:
-        first = prefixes[0]
-        gone, come = _outer(first["from"], first["to"])
-        what = f"renamed  {len(prefixes):,} names: '{gone}' {arrow} '{come}'"
-        console.print(Text(what, style="cyan"))
+        console.print(Text(f"renamed  {describe_prefix(prefixes)}", style="cyan"))
     for row in data["renamed"]:
         if row["by"] == "content":
             console.print(Text(f"renamed  {row['from']} {arrow} {row['to']}", style="cyan"))
@@ -213,6 +210,12 @@ def show(data: dict, console: Console) -> None:
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
+
+
+def describe_prefix(rows: list[dict]) -> str:
+    """What became of the names that changed by one prefix."""
+    gone, come = _outer(rows[0]["from"], rows[0]["to"])
+    return f"{len(rows):,} names: '{gone}' -> '{come}'"
 
 
 def _outer(was: str, now: str) -> tuple[str, str]:
