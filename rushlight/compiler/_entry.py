@@ -82,13 +82,9 @@ class Entry:
             for home, name, value in found.globals
             if (id(home), name) not in dynamic and look_up(home, name) is value and (is_plain(value) or callable(value))
         ]
+        skipped = dynamic | rebound
         self.watched = [
-            (
-                c,
-                len(c),
-                [item for item in _items(c) if (id(c), item[0]) not in dynamic and (id(c), item[0]) not in rebound],
-            )
-            for c in found.watched.values()
+            (c, len(c), [pair for pair in _items(c) if (id(c), pair[0]) not in skipped]) for c in found.watched.values()
         ]
         self.slots, self.rebound = [], []
         self.reads = [r for r in self.reads if (id(r[0].__dict__), r[1]) not in rebound]

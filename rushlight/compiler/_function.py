@@ -96,11 +96,12 @@ class Compiled:
             for place, entry in enumerate(entries):
                 if entry is None:
                     return self.function(*args, **kwargs)
-                failed = entry.fails(leaves)
-                if failed is None:
+                reason = entry.fails(leaves)
+                if reason is None:
                     if place:
                         entries.insert(0, entries.pop(place))
                     return entry.run(leaves)
+                failed = failed or reason
         entry = self._compile(key, leaves, args, kwargs, failed)
         return self.function(*args, **kwargs) if entry is None else entry.run(leaves)
 

@@ -12,6 +12,7 @@ import types
 from typing import Any
 
 from .. import _device, dtypes
+from .._hooks import Hook
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 
@@ -173,6 +174,8 @@ class Found:
                 self.add_function(value, depth + 1)
             elif hasattr(value, "__wrapped__"):
                 self.visit(value.__wrapped__, depth + 1)
+        elif type(value) is Hook:
+            self.visit(value.function, depth + 1)
         elif hasattr(value, "__dict__"):
             inside = ours(type(value))
             self._inside += inside

@@ -100,7 +100,7 @@ class Trace:
 
     def bear(self, tensor) -> None:
         """Note a tensor made inside."""
-        self.born.append(weakref.ref(tensor))
+        self.born.append(weakref.ref(tensor._storage))
 
     def host(self, action, optimizer) -> None:
         """Do something to an optimizer's numbers on every call: before the program, or after it.
@@ -177,9 +177,7 @@ class Trace:
             for m, own, tables in kept_modules:
                 _put_back(m.__dict__, own)
                 for name, table in zip(_STRUCTURE, tables):
-                    if m.__dict__[name] != table or list(m.__dict__[name]) != list(table):
-                        m.__dict__[name].clear()
-                        m.__dict__[name].update(table)
+                    _restore(m.__dict__[name], table)
             for container, before in kept_containers:
                 _restore(container, before)
             for number in self.numbers:
@@ -398,16 +396,19 @@ class Trace:
         Raises:
             Unsupported: there is one.
         """
-        alive = [t for t in (ref() for ref in self.born) if t is not None and isinstance(t._storage.array, Tracer)]
+        alive = self._alive()
         if alive:
             gc.collect()
-            alive = [t for t in (ref() for ref in self.born) if t is not None and isinstance(t._storage.array, Tracer)]
+            alive = self._alive()
         if alive:
             raise Unsupported(
-                f"a tensor of shape {list(alive[0]._storage.array.shape)} made inside is kept outside (in a list, a "
+                f"a tensor of shape {list(alive[0].array.shape)} made inside is kept outside (in a list, a "
                 "dict or an attribute)",
                 "Return it from the function instead.",
             )
+
+    def _alive(self) -> list:
+        return [s for s in (ref() for ref in self.born) if s is not None and isinstance(s.array, Tracer)]
 
 
 def _freed(edge) -> bool:
@@ -432,7 +433,7 @@ def _restore(container, before) -> None:
     if isinstance(container, list):
         container[:] = before
     elif len(container) != len(before) or (
-        isinstance(container, dict) and any(container[k] is not v for k, v in before.items())
+        isinstance(container, dict) and any(container.get(k, MISSING) is not v for k, v in before.items())
     ):
         container.clear()
         container.update(before)
