@@ -38,12 +38,13 @@ class ArchiveWriter:
         self._write(data)
         self._position += len(data)
 
-    def add(self, name: str, data) -> None:
+    def add(self, name: str, data, advance=None) -> None:
         """Write one record.
 
         Args:
             name: without the archive's root folder.
             data: bytes, or a flat memoryview of bytes.
+            advance: called with the size of each piece that was written.
         """
         path = f"{self._root}/{name}".encode()
         data = memoryview(data)
@@ -65,6 +66,8 @@ class ArchiveWriter:
             chunk = data[begin : begin + _CHUNK]
             checksum = zlib.crc32(chunk, checksum)
             self._put(chunk)
+            if advance is not None:
+                advance(len(chunk))
         if size:
             form = "<IIQQ" if wide else "<IIII"
             self._put(struct.pack(form, 0x08074B50, checksum, size, size))

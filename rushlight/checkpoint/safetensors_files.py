@@ -225,7 +225,10 @@ def write(kept: dict[str, Any], metadata: dict[str, str], path) -> None:
         hosts.append(host)
         specs[name] = library.TensorSpec(dtype=dtype, shape=shape, data_ptr=host.ctypes.data, data_len=host.nbytes)
     with replacing_path(path) as temporary:
-        library.serialize_file(specs, temporary, metadata)
+        try:
+            library.serialize_file(specs, temporary, metadata)
+        except library.SafetensorError as error:
+            raise OSError(f"cannot write '{os.fspath(path)}': {error}. The old file, if any, is as it was.") from error
     del hosts
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from rushlight._errors import not_supported
 
-from . import hub, legacy, safetensors_files, shards
+from . import hub, legacy, progress, safetensors_files, shards
 from .allowlist import Policy
 from .archive_reader import ArchiveReader
 from .archive_writer import ALIGNMENT, ArchiveWriter
@@ -40,7 +40,8 @@ def save(
 ) -> None:
     """Save an object to a file that PyTorch reads; tensors that share memory share it in the file.
 
-    A path is replaced in one step once everything is written, so a failure leaves the old file as it was.
+    A path is replaced in one step once everything is written, so a failure leaves the old file as it was. On a terminal
+    a bar shows the progress of long writes.
 
     Args:
         obj: tensors, modules, optimizer states, Python's containers and numbers, in any nesting.
@@ -97,9 +98,10 @@ def _write(obj, write, root: str, protocol: int, as_zip: bool, no_byte_order: bo
     archive.add(".storage_alignment", str(ALIGNMENT).encode())
     if not no_byte_order:
         archive.add("byteorder", byte_order().encode())
-    for key, flat in pickler.storages.items():
-        archive.add(f"data/{key}", flat.view(np.uint8))
-    archive.finish()
+    with progress.shown("saving", sum(flat.nbytes for flat in pickler.storages.values())) as advance:
+        for key, flat in pickler.storages.items():
+            archive.add(f"data/{key}", flat.view(np.uint8), advance)
+        archive.finish()
 
 
 def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, encoding: str = "utf-8"):

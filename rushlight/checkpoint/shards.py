@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
-from . import safetensors_files
+from . import progress, safetensors_files
 from .atomic import replacing
 from .safetensors_files import Tensors
 
@@ -135,11 +135,13 @@ def save_sharded(obj, path, max_shard_size: int | str = "5GB", metadata: Mapping
         shards[-1][key] = value
         used += size
     files = {}
-    for i, shard in enumerate(shards):
-        file = f"{stem}-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        safetensors_files.write(shard, text, os.path.join(folder, file))
-        files |= dict.fromkeys(shard, file)
     total = sum(map(safetensors_files.size_of, kept.values()))
+    with progress.shown("saving", total) as advance:
+        for i, shard in enumerate(shards):
+            file = f"{stem}-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+            safetensors_files.write(shard, text, os.path.join(folder, file))
+            files |= dict.fromkeys(shard, file)
+            advance(sum(map(safetensors_files.size_of, shard.values())))
     index = {"metadata": {"total_size": total, **text}, "weight_map": dict(sorted(files.items()))}
     with replacing(path) as target:
         target.write(json.dumps(index, indent=2).encode() + b"\n")

@@ -320,10 +320,10 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     # An error after the first records are on their way, and one in the last step.
     add = ArchiveWriter.add
 
-    def broken(self, name, data):
+    def broken(self, name, data, *rest):
         if name == "data/1":
             raise OSError("disk full")
-        add(self, name, data)
+        add(self, name, data, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(ArchiveWriter, "add", broken)
@@ -349,10 +349,10 @@ def test_a_killed_process_leaves_the_old_file(tmp_path):
         from rushlight.checkpoint.archive_writer import ArchiveWriter
 
         add = ArchiveWriter.add
-        def stop(self, name, data):
+        def stop(self, name, data, *rest):
             if name == "data/1":
                 os.kill(os.getpid(), signal.SIGKILL)
-            add(self, name, data)
+            add(self, name, data, *rest)
         ArchiveWriter.add = stop
         save([Tensor._of(jnp.ones(100000)), Tensor._of(jnp.ones(3))], {str(path)!r})
     """

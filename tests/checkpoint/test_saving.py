@@ -1,0 +1,148 @@
+"""Owns the tests of how files reach the disk: killed writers, full disks, and the progress bar.
+
+May import rushlight; needs a POSIX system for killed processes and limits.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight.checkpoint import load, progress, save
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+FORMATS = ["x.pt", "x.safetensors"]
+
+
+def number(n: int) -> dict:
+    """A state whose tensors all hold ``n``, so that a mixture would show."""
+    return {f"w{i}": torch.full((50_000,), float(n)) for i in range(8)}
+
+
+def read(path) -> int:
+    found = load(path)
+    values = {float(v) for t in found.values() for v in np.unique(t.numpy())}
+    assert len(found) == 8 and len(values) == 1
+    return int(values.pop())
+
+
+WRITER = """
+import sys
+import rushlight as torch
+from rushlight.checkpoint import save
+
+torch.set_num_threads(1)
+states = [{f"w{i}": torch.full((50_000,), float(n)) for i in range(8)} for n in range(3)]
+for state in states:
+    for t in state.values():
+        t._array().block_until_ready()
+import os
+for line in sys.stdin:
+    # Each round is a fork, so that a killed writer costs no start of the interpreter.
+    child = os.fork()
+    if child == 0:
+        n = 0
+        while True:
+            save(states[n % 3], sys.argv[1])
+            n += 1
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+"""
+
+
+@posix
+@pytest.mark.timeout(120)
+def test_fifty_killed_writers_leave_a_whole_file(tmp_path):
+    path, source = tmp_path / "x.pt", random.Random(0)
+    save(number(0), path)
+    writer = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert writer.stdin and writer.stdout
+    seen = set()
+    try:
+        for _ in range(50):
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+            child = int(writer.stdout.readline())
+            time.sleep(source.uniform(0, 0.06))
+            os.kill(child, signal.SIGKILL)
+            assert writer.stdout.readline() == "gone\n"
+            seen.add(read(path))
+    finally:
+        writer.stdin.close()
+        writer.wait(60)
+        writer.stdout.close()
+    left = [name for name in os.listdir(tmp_path) if name != "x.pt"]
+    assert all(name.startswith(".x.pt.") and name.endswith(".tmp") for name in left)
+    # The moments really were random: files were replaced between kills, and writers died with one half written.
+    assert len(seen) > 1 and left
+
+
+@posix
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_full_disk_leaves_the_old_file(tmp_path, name):
+    path = tmp_path / name
+    save(number(1), path)
+    script = f"""
+        import resource, signal, sys
+        import rushlight as torch
+        from rushlight.checkpoint import save
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        state = {{f"w{{i}}": torch.full((50_000,), 2.0) for i in range(8)}}
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+        try:
+            save(state, {str(path)!r})
+        except Exception as error:
+            print(type(error).__name__, error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("OSError") and "File too large" in done.stdout, done.stderr
+    assert read(path) == 1 and os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_directory_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(RuntimeError, match=r"cannot save to .*: expected a file name, received a directory"):
+        save({}, tmp_path / name)
+    assert (tmp_path / name).is_dir() and os.listdir(tmp_path) == [name]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress(tmp_path, monkeypatch, terminal):
+    screen = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "_LARGE", 1000)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    save(number(1), tmp_path / "x.pt")
+    assert ("saving" in screen.getvalue() and "MB" in screen.getvalue()) is terminal
+    if not terminal:
+        assert screen.getvalue() == ""
+    assert read(tmp_path / "x.pt") == 1
+
+
+def test_short_writes_show_nothing(tmp_path, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    save(number(1), tmp_path / "x.pt")
+    monkeypatch.setattr(progress, "_LARGE", 1000)
+    save(number(1), tmp_path / "x.pt")
+    assert screen.getvalue() == ""
