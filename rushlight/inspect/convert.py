@@ -23,6 +23,7 @@ from .._device import meta
 from .._tensor.tensor import Tensor
 from ..checkpoint.archive_writer import ALIGNMENT, ArchiveWriter
 from ..checkpoint.atomic import replacing
+from ..checkpoint.inert import InertTensor
 from ..checkpoint.names import STORAGE_OF_DTYPE, torch_name
 from ..checkpoint.pickler import Pickler, byte_order
 from ..checkpoint.rebuild import Description
@@ -155,7 +156,11 @@ def convert(
         return job.written
     names = _new_names(source, rename or (lambda name: name))
     if source.values and (kind not in TORCH or tensors_only or shard_size):
-        job.written.notes.append(f"{len(source.values):,} values that are no tensors were left out")
+        inert = [path for path, value in source.values.items() if isinstance(value, InertTensor)]
+        if inert:
+            job.written.notes.append(f"sparse, quantized or nested tensors were left out: {', '.join(inert[:5])}")
+        if len(source.values) > len(inert):
+            job.written.notes.append(f"{len(source.values) - len(inert):,} values that are no tensors were left out")
     if shard_size is None:
         job.write_flat(target, names)
     else:

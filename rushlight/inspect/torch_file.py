@@ -17,6 +17,7 @@ import numpy as np
 from .. import dtypes
 from .._tensor.tensor import Tensor
 from ..checkpoint import Stub, load
+from ..checkpoint.inert import InertTensor
 from .source import Entry, Flat, Source
 
 _DEEPEST = 100
@@ -38,15 +39,18 @@ def open_source(path: Path) -> Source:
     cells = {id(moved.cell): (i, storage) for i, (storage, moved) in enumerate(pairs) if moved.cell is not None}
     found = list(_leaves(root, "", made.classes, []))
     tensors = {path: value for path, value in found if isinstance(value, Tensor)}
-    if pairs and any(id(t._storage) not in cells for t in tensors.values()):
-        # Windows on storages of very old files, or one storage as two dtypes: these are read whole.
-        root, _ = _load(path, "cpu", zipped)
-        tensors = {path: value for path, value in _leaves(root, "", {}, []) if isinstance(value, Tensor)}
+    strange = any(id(t._storage) not in cells for t in tensors.values())
+    if pairs and (strange or any(isinstance(value, InertTensor) for _, value in found)):
+        # Windows on storages of very old files, one storage as two dtypes, sparse and quantized tensors: as they are.
+        made.root, _ = _load(path, "cpu", zipped)
+        found = list(_leaves(made.root, "", {}, []))
+        tensors = {path: value for path, value in found if isinstance(value, Tensor)}
         cells = {}
     arrays: dict[str, np.ndarray] = {}
     for name, value in found:
-        if isinstance(value, Tensor):
-            value = tensors[name]
+        if isinstance(value, Tensor) and value.device.type == "meta" and id(value._storage) not in cells:
+            made.values[name] = f"<{value.dtype!r} tensor {list(value.shape)} of the meta device, without values>"
+        elif isinstance(value, Tensor):
             index, storage = cells.get(id(value._storage), (id(value._storage), None))
             made.entries.append(_entry(name, value, index))
             made.storages[index] = storage.nbytes() if storage else value.untyped_storage().nbytes()
@@ -60,11 +64,13 @@ def open_source(path: Path) -> Source:
             made.values[name] = value
 
     for name, tensor in tensors.items():
-        known = cells.get(id(tensor._storage))
-        if known is not None and id(tensor._storage) not in made.flats:
-            size = known[1].nbytes() // tensor.dtype.itemsize
-            read_whole = partial(known[1].elements, tensor.dtype)
-            made.flats[id(tensor._storage)] = Flat(read_whole, size, tensor.dtype.np, name)
+        cell = tensor._storage
+        known = cells.get(id(cell))
+        if id(cell) in made.flats or (known is None and tensor.device.type == "meta"):
+            continue
+        size = (known[1].nbytes() if known else tensor.untyped_storage().nbytes()) // tensor.dtype.itemsize
+        read_whole = partial(known[1].elements, tensor.dtype) if known else partial(_contents, cell)
+        made.flats[id(cell)] = Flat(read_whole, size, tensor.dtype.np, name)
 
     def read(entry: Entry) -> np.ndarray:
         if entry.name in arrays:
@@ -72,13 +78,15 @@ def open_source(path: Path) -> Source:
         tensor = tensors[entry.name]
         known = cells.get(id(tensor._storage))
         if known is None:
-            if tensor.device.type == "meta":
-                raise ValueError("it was saved on the meta device, without values")
             return np.asarray(tensor._array())
         return window(known[1].elements(entry.dtype), entry)
 
     made.reader = read
     return made
+
+
+def _contents(cell) -> np.ndarray:
+    return np.asarray(cell.array).reshape(-1)
 
 
 _NUMPY = frozenset(d.np for d in dtypes.ALL.values())
