@@ -199,13 +199,13 @@ def _pool(nd):
     ):
         return _max_pool(input, kernel_size, stride, padding, dilation, bool(ceil_mode), nd, bool(return_indices))
 
-    def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True):
+    def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         return _max_pool(input, kernel_size, stride, padding, dilation, bool(ceil_mode), nd, True)
 
     def adaptive(input, output_size, return_indices=False):
         return _adaptive_max(input, output_size, nd, bool(return_indices))
 
-    def adaptive_with_indices(input, output_size, return_indices=True):
+    def adaptive_with_indices(input, output_size, return_indices=False):
         return _adaptive_max(input, output_size, nd, True)
 
     pool.__name__ = pool.__qualname__ = f"max_pool{nd}d"

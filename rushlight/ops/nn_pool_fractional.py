@@ -101,7 +101,7 @@ def _pools(nd):
     name = f"fractional_max_pool{nd}d"
 
     def with_indices(
-        input, kernel_size, output_size=None, output_ratio=None, return_indices=True, _random_samples=None
+        input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
     ):
         if output_size is None and output_ratio is None:
             raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
@@ -123,7 +123,7 @@ def _pools(nd):
         return _fractional(input, _random_samples, kernel, size, nd)
 
     def pool(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
-        out = with_indices(input, kernel_size, output_size, output_ratio, True, _random_samples)
+        out = with_indices(input, kernel_size, output_size, output_ratio, _random_samples=_random_samples)
         return out if return_indices else out[0]
 
     pool.__name__ = pool.__qualname__ = name

@@ -41,6 +41,7 @@ from ...ops.nn_distance import (
     triplet_margin_loss,
 )
 from ...ops.nn_fold import channel_shuffle, fold, native_channel_shuffle, pixel_shuffle, pixel_unshuffle, unfold
+from ...ops.nn_grouped import grouped_mm
 from ...ops.nn_linear import bilinear, linear
 from ...ops.nn_loss import (
     binary_cross_entropy,
@@ -121,6 +122,7 @@ from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, fe
 from .loss import linear_cross_entropy, triplet_margin_with_distance_loss
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from .resize import upsample, upsample_bilinear, upsample_nearest
+from .scaled import ScalingType, SwizzleType, scaled_grouped_mm, scaled_mm
 from .sparse import embedding, embedding_bag, one_hot
 
 

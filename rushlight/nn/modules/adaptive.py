@@ -42,8 +42,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     Example:
         >>> import rushlight as torch
-        >>> layer = torch.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-        >>> layer(torch.zeros(3, 8), torch.tensor([1, 7, 19])).output.shape
+        >>> layer = torch.nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10])
+        >>> layer(torch.zeros(3, 16), torch.tensor([1, 7, 19])).output.shape
         torch.Size([3])
     """
 
