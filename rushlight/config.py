@@ -1,4 +1,4 @@
-"""Owns the process-wide settings: 64-bit types, dispatch, the allocator; applied once, when rushlight is imported.
+"""Owns the process-wide settings: 64-bit types, dispatch, the allocator, kept programs; applied once, on import.
 
 May import jax and the standard library. ``RUSHLIGHT_NO_TUNING=1`` leaves everything but the 64-bit types as it is.
 """
@@ -23,6 +23,35 @@ def _keep_freed_memory() -> None:
         return
 
 
+def _machine() -> str:
+    """A name for the kind of processor: compiled programs use all its instructions, and homes may be shared."""
+    import hashlib
+    import platform
+
+    try:
+        with open("/proc/cpuinfo") as file:
+            traits = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        traits = platform.processor()
+    return f"{platform.machine()}-{hashlib.sha256(traits.encode()).hexdigest()[:12]}"
+
+
+def _keep_programs(jax) -> None:
+    """Keep compiled programs in the user's cache folder, so that a second process starts without compiling."""
+    if jax.config.jax_compilation_cache_dir:
+        return
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = os.path.join(root, "rushlight", "xla", _machine())
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 def apply() -> None:
     """Apply the settings; rushlight's first import calls this."""
     import jax
@@ -31,5 +60,6 @@ def apply() -> None:
     if os.environ.get("RUSHLIGHT_NO_TUNING"):
         return
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    _keep_programs(jax)
     if sys.platform == "linux":
         _keep_freed_memory()
