@@ -18,7 +18,7 @@ from rich.text import Text
 
 from .. import dtypes
 from .report import _plain
-from .source import Entry, Source, blocks
+from .source import Entry, Source, blocks, forget
 from .stats import number, short_dtype
 
 
@@ -134,6 +134,8 @@ def difference(a: Source, x: Entry, b: Source, y: Entry, rtol: float, atol: floa
     if one.flags.c_contiguous and two.flags.c_contiguous:
         one, two = one.reshape(-1), two.reshape(-1)
     if not made and all(_same_bytes(one[part], two[part]) for part in blocks(one.shape)):
+        forget(one)
+        forget(two)
         return made
     squares, most, count = np.zeros(3), 0.0, 0
     with np.errstate(all="ignore"):
@@ -149,6 +151,8 @@ def difference(a: Source, x: Entry, b: Source, y: Entry, rtol: float, atol: floa
             squares += [float(np.square(np.abs(v[np.isfinite(v)])).sum()) for v in (p, q)] + [
                 float(np.square(finite).sum())
             ]
+    forget(one)
+    forget(two)
     if not count and not made:
         return made
     norms = np.sqrt(squares).tolist()

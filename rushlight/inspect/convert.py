@@ -28,7 +28,7 @@ from ..checkpoint.names import STORAGE_OF_DTYPE, torch_name
 from ..checkpoint.pickler import Pickler, byte_order
 from ..checkpoint.rebuild import Description
 from . import npz_file, safetensors_file
-from .source import Entry, Flat, Source
+from .source import Entry, Flat, Source, forget
 from .torch_file import children
 
 TORCH = frozenset({".pth", ".pt", ".bin", ".ckpt"})
@@ -280,6 +280,7 @@ class _Job:
             return values
         with np.errstate(all="ignore"):
             made = values.astype(wanted)
+            forget(values)
             if wanted.itemsize < values.dtype.itemsize:
                 lost = int((np.isfinite(values) & ~np.isfinite(made)).sum())
                 if lost:
@@ -311,6 +312,7 @@ class _Job:
                 values = flat.read() if isinstance(flat, Flat) else flat
                 archive.add(f"data/{key}", values.view(np.uint8))
                 self.done(values.nbytes)
+                forget(values)
             archive.finish()
         self.written.files.append(target)
 
@@ -367,7 +369,9 @@ class _Job:
             if tensor is None:
                 tensor = made[entry.place] = _stand_in(entry)
                 flats[id(tensor._storage)] = Flat(
-                    lambda entry=entry, name=name: _joined(self.chunks(name, entry), self.target_dtype(entry.dtype).np),
+                    lambda entry=entry, name=name: _joined(
+                        self.chunks(name, entry), entry.count, self.target_dtype(entry.dtype).np
+                    ),
                     entry.count,
                     self.target_dtype(entry.dtype).np,
                     name,
@@ -409,6 +413,9 @@ def _stand_in(entry: Entry) -> Tensor:
     return Tensor._of(jax.ShapeDtypeStruct(entry.shape, entry.dtype.np), meta)
 
 
-def _joined(chunks: Iterable[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    parts = list(chunks)
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
+def _joined(chunks: Iterable[np.ndarray], count: int, dtype: np.dtype) -> np.ndarray:
+    made, at = np.empty(count, dtype), 0
+    for chunk in chunks:
+        made[at : at + chunk.size] = chunk
+        at += chunk.size
+    return made

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import math
+import mmap
 import os
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
@@ -136,6 +137,7 @@ class Source:
         for part in blocks(array.shape, elements):
             # Copied a block at a time, so that a transposed tensor is never copied whole.
             yield np.ascontiguousarray(array[part]).reshape(-1)
+        forget(array)
 
     def shared(self) -> list[list[Entry]]:
         """Groups of tensors that share a storage."""
@@ -155,6 +157,20 @@ class Source:
 
     def __exit__(self, *exc) -> None:
         self.close()
+
+
+def forget(array: np.ndarray) -> None:
+    """Let the system take back the memory of a mapped tensor that has been read; reading it again is still possible."""
+    base: Any = array
+    while not isinstance(base, mmap.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+        if base is None:
+            return
+    if hasattr(base, "madvise") and array.size:
+        low, high = np.lib.array_utils.byte_bounds(array)
+        start = np.frombuffer(base, np.uint8).ctypes.data
+        first = (low - start) // mmap.PAGESIZE * mmap.PAGESIZE
+        base.madvise(mmap.MADV_DONTNEED, first, high - start - first)
 
 
 def blocks(shape: tuple[int, ...], elements: int = 1 << 18) -> Iterator[tuple]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..checkpoint import get_unsafe_globals_in_checkpoint
 from ..checkpoint.archive_reader import ArchiveReader
-from .source import Source, open_source
+from .source import Source, forget, open_source
 from .stats import readable_size
 
 _CHUNK = 1 << 22
@@ -68,6 +68,7 @@ def _check_archive(path: Path, source: Source, add, done) -> None:
                 checksum = zlib.crc32(data[begin : begin + _CHUNK].data, checksum)
                 done(min(_CHUNK, len(data) - begin))
             total += len(data)
+            forget(data)
             if checksum != expected[name]:
                 wrong.append(name)
     if not any(expected.values()):

@@ -20,7 +20,7 @@ from .._tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from . import compare
 from .report import _plain
-from .source import Entry, Source
+from .source import Entry, Source, forget
 from .stats import Statistics, as_reals, statistics
 
 _STYLES = ("page.css",)
@@ -199,6 +199,7 @@ def _pictures(source: Source, entry: Entry, cells: int) -> dict[str, Any]:
         heat = _heat(lambda part: as_reals(np.asarray(_matrix(array)[part])), entry.shape, cells)
         if heat:
             made["heat"] = heat
+        forget(array)
     return made
 
 

@@ -241,3 +241,27 @@ def test_a_file_is_not_read_whole(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 6 * (1 << 21), f"{peak:,} bytes at once, for tensors of {1 << 21:,} bytes"
+
+
+def test_what_was_read_does_not_stay_in_memory(tmp_path):
+    """Pages of a mapped file that were read are given back, tensor by tensor."""
+    pytest.importorskip("resource")
+    from processes import run_code
+
+    torch.save({f"w{i}": torch.full((1 << 20,), float(i)) for i in range(64)}, tmp_path / "a.pth")
+    code = """
+        import resource
+        from rushlight.inspect import open_source, statistics
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        with open_source("a.pth") as source:
+            first = source.entries[0]
+            statistics(source.chunks(first), first.count)
+            before = peak()
+            for entry in source.entries:
+                assert statistics(source.chunks(entry), entry.count).max == float(entry.name[1:])
+            print(peak() - before)
+    """
+    assert int(run_code(code, cwd=tmp_path)) < 64 * 4096 // 4  # a quarter of the file, in kB
