@@ -43,13 +43,14 @@ def test_check_runs_every_step(checkout):
         "ruff check .",
         "ruff format --check .",
         "python3",
+        "make_stubs.py --check",
         "lint-imports ",
         "python3 -m pytest",
         "python3 -m pytest --doctest-modules rushlight",
     ]
 
 
-@pytest.mark.parametrize(("broken", "reached"), [("ruff", 1), ("pyright", 3), ("lint-imports", 4), ("python3", 5)])
+@pytest.mark.parametrize(("broken", "reached"), [("ruff", 1), ("pyright", 3), ("python3", 4), ("lint-imports", 5)])
 def test_check_stops_at_the_first_failure(checkout, broken, reached):
     command(checkout, broken, 3)
     done, calls = run(checkout, "scripts/check.sh")
