@@ -83,7 +83,7 @@ _LAZY = frozenset(
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.
-_LAZY_NAMES = {"compile": "compiler"}
+_LAZY_NAMES = {"compile": "compiler", "vmap": "func"}
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""Owns the per-thread switches that decide what an operator records: grad mode, inference mode, anomaly mode, trace.
+"""Owns the per-thread switches that decide what an operator records: grad mode, inference mode, anomaly mode, trace, vmap.
 
 May import only the standard library.
 """
@@ -17,6 +17,7 @@ class _State(threading.local):
     anomaly = False
     anomaly_check_nan = True
     trace: Any = None
+    vmap: Any = None
     autocast: Any = None
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._graph.engine import Values
+from .._graph.modes import state
 from .._graph.node import Node
 
 _FREED = (
@@ -164,7 +165,8 @@ class OpNode(Node):
     def __init__(self, program: Program, arrays, edges, outputs: int):
         Node.__init__(self, edges, outputs)
         self.program = program
-        linear = program.linear
+        # Inside vmap all inputs are kept: which of them are batched is known from them alone.
+        linear = program.linear if state.vmap is None else 0
         self.arrays: Any
         if linear:
             self.avals = tuple([_aval(a) for a in arrays[:linear]])
@@ -250,6 +252,9 @@ def staged(program: Program, arrays, edges):
     wanted = [i for i, edge in enumerate(edges) if edge is not None]
     if not wanted or not program.differentiable:
         return program.staged(*arrays), None
+    if state.vmap is not None:
+        outs = program.staged(*arrays)
+        return outs, OpNode(program, arrays, edges, len(outs) if isinstance(outs, tuple) else 1)
 
     def primal(*values):
         given = list(arrays)

@@ -1,11 +1,13 @@
 """Owns ``Storage``: one mutable slot that holds one immutable array.
 
-May import dtypes, device and jax.
+May import modes.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from .._graph.modes import state
 
 
 class Storage:
@@ -31,6 +33,8 @@ class Storage:
 
     def write(self, array) -> None:
         """Put another array into the slot."""
+        if state.vmap is not None:
+            state.vmap.check_write(self.array, array)
         self.array = array
         self.version += 1
 

@@ -17,6 +17,7 @@ from .._graph.modes import (
 )
 from .._graph.node import Node
 from .._tensor.tensor import Tensor
+from ..func import vmap
 from ..ops import creation
 
 _NO_GRAPH = "element 0 of tensors does not require grad and does not have a grad_fn"
@@ -120,7 +121,7 @@ def grad(
         retain_graph: keep the graph; default: as ``create_graph``.
         create_graph: make the result differentiable, to any order.
         allow_unused: give None for an input that was not used, instead of an error.
-        is_grads_batched: not supported; use ``torch.func.vmap``.
+        is_grads_batched: ``grad_outputs`` have a first dimension for several gradients, and so has the result.
         materialize_grads: zeros instead of None for unused inputs.
 
     Returns:
@@ -136,9 +137,9 @@ def grad(
         >>> torch.autograd.grad(first, x)
         (tensor(12.),)
     """
-    if is_grads_batched:
-        raise NotImplementedError("is_grads_batched=True is not supported by rushlight. Use torch.func.vmap instead.")
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    if is_grads_batched:
+        return _batched(outputs, inputs, _as_tuple(grad_outputs), create_graph, allow_unused, materialize_grads)
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
@@ -167,15 +168,28 @@ def grad(
     return tuple(results)
 
 
+def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads) -> tuple:
+    """``grad`` for a batch of gradients at once."""
+    used: list = []
+
+    def one(*given):
+        found = grad(outputs, inputs, given, True, create_graph, allow_unused, False, materialize_grads)
+        used[:] = [g is not None for g in found]
+        return tuple(g for g in found if g is not None)
+
+    supply = iter(vmap(one)(*grad_outputs))
+    return tuple(next(supply) if here else None for here in used)
+
+
 Values.backward = staticmethod(backward)
 
 # Last, because these are made of the two above.
-from . import function, graph  # noqa: E402
+from . import function, functional, graph  # noqa: E402
 from .function import Function  # noqa: E402
 from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
 from .variable import Variable  # noqa: E402
 
 __all__ = [
-    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "grad", "gradcheck",
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "functional", "grad", "gradcheck",
     "gradgradcheck", "graph", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from .._tensor.tensor import Tensor, to_device
 from .._tensor.unread import write_later
 from ..random import continuous, discrete, distributions, replay
 from ..random.generator import Generator, generator_of
-from ._op import method, write_out
+from ._op import Array, method, op, write_out
 from .creation import _check_layout, _finish, _options, shape_of
 
 
@@ -45,6 +45,12 @@ def _drawn(generator, where, shape, d, host, keyed):
     """Numbers for a new tensor: from torch's stream on the CPU, from a JAX key elsewhere."""
     if where.type == "meta":
         return jax.ShapeDtypeStruct(shape, d.np)
+    if state.vmap is not None:
+        return state.vmap.draw(lambda: _draw_once(generator, where, host, keyed))
+    return _draw_once(generator, where, host, keyed)
+
+
+def _draw_once(generator, where, host, keyed):
     source = _source(generator, where)
     if where.type == "cpu" and state.trace is None:
         return to_device(np.asarray(host(source._engine)), where)
@@ -218,6 +224,7 @@ def can_wait(tensor) -> bool:
         and not tensor._path
         and tensor._base is None
         and state.trace is None
+        and state.vmap is None
         and not (state.grad and tensor._edge() is not None)
     )
 
@@ -290,9 +297,16 @@ for _name, _function in {
     _host_only(_name, _function)
 
 
+@op(name="normal", method=False)
+def _without_gradient(input: Array, parameters: list[Array]):
+    """Drawn numbers: torch gives what they were drawn from gradients of zero."""
+    return input
+
+
 def bernoulli(input, p=None, *, generator=None, out=None):
     """Ones and zeros; the probability of each one is ``input``'s element, or ``p``."""
-    made = input.detach().clone().bernoulli_(input if p is None else p, generator=generator)
+    made = input.detach().clone().bernoulli_(input.detach() if p is None else p, generator=generator)
+    made = _without_gradient(made, [input]) if input.requires_grad else made
     return made if out is None else write_out("bernoulli", made, out)
 
 
@@ -337,7 +351,11 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
             lambda k: _keyed_normal(k, _host(mean), _host(std)),
         )  # fmt: skip
         made = Tensor._of(array, like.device)
-    return (made if out is None else write_out("normal", made, out)).requires_grad_(requires_grad)
+        parameters = [x for x in (mean, std) if isinstance(x, Tensor)]
+        if any(x.requires_grad for x in parameters):
+            made = _without_gradient(made, parameters)
+    made = made if out is None else write_out("normal", made, out)
+    return made.requires_grad_() if requires_grad else made
 
 
 def _keyed_normal(key, mean, std):
