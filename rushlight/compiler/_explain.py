@@ -93,7 +93,9 @@ def _module_name(compiled, module) -> str:
 def _tensor_name(compiled, tensor) -> str:
     for held in compiled.entries.values():
         for entry in held:
-            for module, _ in entry.modules if entry is not None else ():
+            if entry is None:
+                continue
+            for module, _ in entry.modules:
                 for table in (module._parameters, module._buffers):
                     for name, value in table.items():
                         if value is tensor:

@@ -3,6 +3,9 @@
 May import the tensor class and numpy.
 """
 
+# Structures may be of any type; a type checker narrows them further than is true.
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import dataclasses
@@ -14,7 +17,7 @@ from .. import _device, dtypes
 from .._tensor.tensor import Tensor
 
 _PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis))
-_BY_VALUE = (dtypes.dtype, dtypes.Size, _device.device)
+_BY_VALUE: Any = (dtypes.dtype, dtypes.Size, _device.device)
 
 
 class Leaves:
@@ -64,9 +67,9 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
     return "object", kind, id(value)
 
 
-def replace_numbers(value, supply) -> Any:
+def replace_numbers(value: Any, supply) -> Any:
     """The same structure with its numbers taken from ``supply``, in the order of ``flatten``."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is int or kind is float:
         return next(supply)
     if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
@@ -82,7 +85,7 @@ def replace_numbers(value, supply) -> Any:
     return value
 
 
-def take_apart(value, visit) -> Any:
+def take_apart(value: Any, visit) -> Any:
     """A plan that builds a result again: a function of the list of rebuilt leaves.
 
     Args:
@@ -92,7 +95,7 @@ def take_apart(value, visit) -> Any:
     place = visit(value)
     if place is not None:
         return lambda made: made[place]
-    kind = type(value)
+    kind: Any = type(value)
     if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
         parts = [take_apart(v, visit) for v in value]
         if hasattr(kind, "_fields"):
@@ -117,7 +120,7 @@ def take_apart(value, visit) -> Any:
 
 def _dataclass(value, visit):
     """Instances of dataclasses, also of those that are mappings besides (model outputs often are)."""
-    kind = type(value)
+    kind: Any = type(value)
     own = {key: take_apart(v, visit) for key, v in vars(value).items()}
     entries = {key: take_apart(v, visit) for key, v in value.items()} if isinstance(value, dict) else {}
 
