@@ -277,7 +277,14 @@ def _print(data: dict, as_json: bool, show: Callable[[Any], None]) -> None:
         return
     from rich.console import Console
 
-    show(Console(highlight=False))
+    console = Console(highlight=False)
+    if console.is_terminal:
+        show(console)
+        return
+    with console.capture() as captured:
+        show(console)
+    # Columns are filled up with blanks, which nobody wants in a file.
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _count_reads(source: Any, done: Callable[[int], None]) -> None:

@@ -29,6 +29,7 @@ def inspection(source: Source, with_statistics: bool = True) -> dict[str, Any]:
     """
     tensors = []
     seen: dict[tuple, dict] = {}
+    first: dict[tuple, str] = {}
     for entry in source.entries:
         row: dict[str, Any] = {
             "name": entry.name,
@@ -37,6 +38,8 @@ def inspection(source: Source, with_statistics: bool = True) -> dict[str, Any]:
             "count": entry.count,
             "bytes": entry.nbytes,
         }
+        if first.setdefault(entry.place, entry.name) != entry.name:
+            row["same_as"] = first[entry.place]
         if with_statistics:
             found = seen.get(entry.place)
             if found is None:
@@ -227,7 +230,10 @@ def _rows(node: dict, level: int, base: str, depth: int | None):
 def _below(node: dict) -> tuple[int, int]:
     nbytes = count = 0
     for key, held in node.items():
-        more = (held["bytes"], 1) if key.endswith(_MARK) else _below(held)
+        if key.endswith(_MARK):
+            more = (0 if "same_as" in held else held["bytes"]), 1
+        else:
+            more = _below(held)
         nbytes, count = nbytes + more[0], count + more[1]
     return nbytes, count
 
