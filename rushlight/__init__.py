@@ -40,6 +40,7 @@ from .ops.linalg_old import *
 from .ops.norms import *
 from .ops.products import *
 from .ops.nn import *
+from .ops.native import *
 from .ops.operators import *
 from .ops.pointwise import *
 from .ops.positions import *

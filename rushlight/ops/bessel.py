@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,9 +38,12 @@ def _laplace(order, z):
     t = u**power
     weights = power * u ** (power * (order + 0.5) - 1) * np.exp(-t) * step
     weights[0] = step if order == 0 else 0.0
-    total = jnp.zeros_like(z)
-    for node, weight in zip(t, weights):
-        total = total + weight * (1 + node / (2 * z)) ** (order - 0.5)
+
+    def add(total, item):
+        node, weight = item
+        return total + weight * (1 + node / (2 * z)) ** (order - 0.5), None
+
+    total = jax.lax.scan(add, jnp.zeros_like(z), (jnp.asarray(t), jnp.asarray(weights)))[0]
     return jnp.sqrt(math.pi / (2 * z)) * total / math.gamma(order + 0.5)
 
 
@@ -50,10 +54,7 @@ def _hankel(order, x):
 
 
 def _horner(coefficients, y):
-    total = jnp.zeros_like(y)
-    for c in reversed(coefficients):
-        total = total * y + c
-    return total
+    return jax.lax.scan(lambda total, c: (total * y + c, None), jnp.zeros_like(y), jnp.asarray(coefficients[::-1]))[0]
 
 
 _TERMS = range(25)

@@ -363,8 +363,19 @@ def index_put_(self, indices, values, accumulate=False):
         setitem(self, tuple(slice(None) if i is None else i for i in indices), values)
         return self
     self._check_in_place()
-    dims = tuple(i for i, t in enumerate(indices) if t is not None)
-    tensors = [t for t in indices if t is not None]
+    places: dict = {}
+    at = 0
+    for t in indices:
+        if t is None:
+            at += 1
+        elif t.dtype in _MASKS:
+            for positions in np.nonzero(t._host()):
+                places[at] = creation.tensor(positions)
+                at += 1
+        else:
+            places[at] = t
+            at += 1
+    dims, tensors = tuple(places), list(places.values())
     for d, t in zip(dims, tensors):
         _check_bounds(t, self.shape[d], d)
     return self._assign(_index_put(self, values, tensors, dims, True))

@@ -20,6 +20,7 @@ from .linalg_factor import _same_batch
 from .linalg_solve import _inv
 from .linalg_spectra import svdvals
 from .norms import matrix_norm
+from .search import on_host
 
 # -- pseudoinverse and rank -----------------------------------------------------------------------------------------
 
@@ -60,7 +61,11 @@ def _floor(S, shape, atol, rtol):
 
 @op(name="linalg_pinv", method=False)
 def _pinv(A: Array, atol: Array | None, rtol: Array | None, hermitian):
-    A_ = (jnp.tril(A) + adjoined(jnp.tril(A, -1))) if hermitian else A
+    A_ = A
+    if hermitian:
+        # Only one triangle is read, but the gradient is that of a Hermitian matrix.
+        both, fixed = (A + adjoined(A)) / 2, jax.lax.stop_gradient(A)
+        A_ = both + (jnp.tril(fixed) + adjoined(jnp.tril(fixed, -1)) - jax.lax.stop_gradient(both))
     floor = _floor(_sizes_of(jax.lax.stop_gradient(A_), hermitian), A.shape, atol, rtol)
     if not A.size:
         return jnp.zeros((*A.shape[:-2], A.shape[-1], A.shape[-2]), A.dtype)
@@ -123,14 +128,15 @@ _lstsq_result = named("linalg_lstsq", "solution", "residuals", "rank", "singular
 
 
 @op(name="linalg_lstsq", method=False)
-def _lstsq(A: Array, B: Array, rcond):
+def _lstsq(A: Array, B: Array, rcond, residuals):
     S = jnp.linalg.svd(jax.lax.stop_gradient(A), compute_uv=False)
     floor = rcond * jnp.max(S, -1, keepdims=True, initial=0)
     rank = jnp.sum(floor < S, -1)
     A_, B_ = _same_batch(A, B)
     solution = _pinv_of(A_, jnp.broadcast_to(floor[..., 0], A_.shape[:-2])) @ B_
     apart = A_ @ solution - B_
-    return solution, jnp.sum(jnp.square(jnp.abs(apart)), -2), rank, S
+    squares = jnp.sum(jnp.square(apart.real) + jnp.square(apart.imag) if jnp.iscomplexobj(apart) else apart**2, -2)
+    return solution, squares if residuals else jnp.zeros(0, squares.dtype), rank, S
 
 
 def lstsq(A, B, rcond=None, *, driver=None):
@@ -161,14 +167,15 @@ def lstsq(A, B, rcond=None, *, driver=None):
         )
     m, n = A.shape[-2:]
     cut = float(jnp.finfo(A.dtype.np).eps) * max(m, n) if rcond is None else float(rcond)
-    solution, residuals, rank, S = _lstsq(A, other, cut)
+    solution, residuals, rank, S = _lstsq(A, other, cut, m > n and driver != "gelsy")
+    if driver in ("gelsd", "gelss") and on_host(rank) and rank._host().min(initial=n) < n:
+        residuals = residuals[:0].reshape(-1)
     nothing = A.real.new_empty(0) if A.is_complex() else A.new_empty(0)
-    full = driver == "gels" or (driver != "gelsy" and int(rank._host().min(initial=n)) == n)
     return _lstsq_result(
         (
             solution.squeeze(-1) if vector else solution,
-            residuals if m > n and full else nothing,
+            residuals,
             empty(0, dtype=dtypes.int64) if driver == "gels" else rank,
-            S if driver in ("gelsd", "gelss") else nothing,
+            S.detach() if driver in ("gelsd", "gelss") else nothing,
         )
     )

@@ -15,7 +15,6 @@ from jax.lax import linalg as lapack
 from .. import dtypes
 from ._op import Array, op, scalar_name
 from ._results import named
-from .creation import eye
 from .linalg_checks import (
     LinAlgError,
     adjoined,
@@ -226,7 +225,7 @@ _slogdet_result = named("linalg_slogdet", "sign", "logabsdet")
 
 @op(name="linalg_det", method=False)
 def _det(A: Array):
-    return jnp.linalg.det(A)
+    return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
 
 
 def det(A, *, out=None):
@@ -263,11 +262,16 @@ def logdet(input):
 # -- powers and exponentials ----------------------------------------------------------------------------------------
 
 
+@op(name="linalg_matrix_power", method=False)
+def _identity(A: Array):
+    return jnp.broadcast_to(jnp.eye(A.shape[-1], dtype=A.dtype), A.shape)
+
+
 def matrix_power(A, n, *, out=None):
     """The product of ``n`` copies of square matrices; of their inverses for negative ``n``."""
     need_square("linalg.matrix_power", A)
     if n == 0:
-        found = eye(A.shape[-1], dtype=A.dtype, device=A.device).expand(A.shape).clone()
+        found = _identity(A)
     else:
         square, found, n = (A if n > 0 else inv(A)), None, abs(n)
         while n:
@@ -281,7 +285,46 @@ def matrix_power(A, n, *, out=None):
 @op(name="linalg_matrix_exp", method=False)
 def _matrix_exp(A: Array):
     low = A.dtype.itemsize == 2
-    return jax.scipy.linalg.expm(A.astype(jnp.float32) if low else A, max_squarings=64).astype(A.dtype)
+    return (_expm(A.astype(jnp.float32) if low else A) if A.size else A).astype(A.dtype)
+
+
+@jax.custom_vjp
+def _expm(A):
+    """The Taylor polynomial of degree 20 of A halved until its norm is below one, then squared as often."""
+    n = A.shape[-1]
+    size = jnp.max(jnp.sum(jnp.abs(A), -2), -1)
+    halvings = jnp.where(jnp.isfinite(size), jnp.ceil(jnp.log2(jnp.maximum(size, 1))), 0)
+    X = A * jnp.exp2(-halvings)[..., None, None].astype(A.dtype)
+    unit = jnp.broadcast_to(jnp.eye(n, dtype=A.dtype), A.shape)
+    powers = [unit, X]
+    for _ in range(3):
+        powers.append(powers[-1] @ X)
+    fifth = powers[-1] @ X
+    total = unit / math.factorial(20)
+    for chunk in range(3, -1, -1):
+        part = sum(p / math.factorial(5 * chunk + i) for i, p in enumerate(powers))
+        total = total @ fifth + part
+
+    def square(state):
+        step, Y = state
+        return step + 1, jnp.where((step < halvings)[..., None, None], Y @ Y, Y)
+
+    last = jnp.max(halvings)
+    return jax.lax.while_loop(lambda state: state[0] < last, square, (jnp.zeros_like(last), total))[1]
+
+
+def _expm_forward(A):
+    return _expm(A), A
+
+
+def _expm_backward(A, grad):
+    """The derivative is the upper right block of exp([[A^T, grad], [0, A^T]]) (Najfeld and Havel, 1995)."""
+    T, n = transposed(A), A.shape[-1]
+    block = jnp.concatenate([jnp.concatenate([T, grad], -1), jnp.concatenate([jnp.zeros_like(T), T], -1)], -2)
+    return (_expm(block)[..., :n, n:],)
+
+
+_expm.defvjp(_expm_forward, _expm_backward)
 
 
 def matrix_exp(A):
@@ -331,8 +374,7 @@ def tensorsolve(A, B, dims=None, *, out=None):
 
 def vander(x, N=None):
     """The powers 0 to N - 1 of every element, in a last dimension."""
-    if x.dim() == 0:
-        raise RuntimeError("Expected dim to be at least 1-dimensional.")
+    x = x.reshape(1) if x.dim() == 0 else x
     count = x.shape[-1] if N is None else N
     if count <= 1 and N is not None:
         raise RuntimeError("N must be greater than 1.")

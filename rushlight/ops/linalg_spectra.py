@@ -78,6 +78,9 @@ _eigh_result = named("linalg_eigh", "eigenvalues", "eigenvectors")
 
 @op(name="linalg_eig", method=False)
 def _eig(input: Array):
+    if not input.size:
+        wide = jnp.result_type(input.dtype, jnp.complex64)
+        return jnp.zeros(input.shape[:-1], wide), jnp.zeros(input.shape, wide)
     values, vectors = lapack.eig(input, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
     return values, vectors
 
@@ -96,6 +99,8 @@ def eig(A, *, out=None):
 
 @op(name="linalg_eigvals", method=False)
 def _eigvals(input: Array):
+    if not input.size:
+        return jnp.zeros(input.shape[:-1], jnp.result_type(input.dtype, jnp.complex64))
     return lapack.eig(input, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
 
 

@@ -84,6 +84,8 @@ def sum_to_size(self, *size):
     lead = self.dim() - len(size)
     if lead < 0 or any(n not in (1, m) for n, m in zip(size, self.shape[max(lead, 0) :])):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(self.shape)}}}.")
+    if not size:
+        return _sum(self)
     dims = [*range(lead), *(i + lead for i, n in enumerate(size) if n == 1 and self.shape[i + lead] != 1)]
     return _sum(self, tuple(dims)).reshape(size) if dims else self
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .. import dtypes
 from ._op import Array, attach, in_place_form, op, scalar_name
 from ._promotion import cast
-from .reduce import dims_of
+from .reduce import dims_of, need_elements
 from .shape import wrap_dim
 from .unary import absolute_of
 
@@ -119,11 +119,15 @@ def _matrix_norm(input: Array, ord, dims, keepdim, dtype):
         out = jnp.sum(values, -1)
     elif abs(ord) == 2:
         values = _singular_values(x, dims)
-        out = jnp.max(values, -1) if ord > 0 else jnp.min(values, -1)
+        if ord < 0:
+            need_elements("amin", values.shape, (values.ndim - 1,))
+        out = jnp.max(values, -1, initial=0) if ord > 0 else jnp.min(values, -1)
     else:
         along, rest = (row, column) if abs(ord) == 1 else (column, row)
         sums = jnp.sum(absolute_of(x), along, keepdims=True)
-        out = (jnp.max if ord > 0 else jnp.min)(sums, rest, keepdims=True)
+        if ord < 0:
+            need_elements("amin", sums.shape, (rest,))
+        out = jnp.max(sums, rest, keepdims=True, initial=0) if ord > 0 else jnp.min(sums, rest, keepdims=True)
         return out if keepdim else jnp.squeeze(out, dims)
     for d in sorted(dims) if keepdim else ():
         out = jnp.expand_dims(out, d)

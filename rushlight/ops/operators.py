@@ -113,6 +113,9 @@ def _reversed(self):
     return self if self.dim() == 0 else join.flip(self, 0)
 
 
+for _name, _alias in {"__truediv__": "__div__", "__rtruediv__": "__rdiv__", "__itruediv__": "__idiv__",
+                      "__int__": "__long__", "__bool__": "__nonzero__"}.items():  # fmt: skip
+    setattr(Tensor, _alias, getattr(Tensor, _name))
 Tensor.__contains__ = _contains
 Tensor.__iter__ = _iterate
 Tensor.__reversed__ = _reversed

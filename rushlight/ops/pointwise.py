@@ -5,6 +5,8 @@ May import the door, the promotion rules and jax.
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -393,19 +395,39 @@ def _safe_hypot(a, b):
 
 def _power_of_two(n):
     """Exact for whole numbers, for which XLA's exp2 is not."""
+    if jnp.iscomplexobj(n):
+        return jnp.exp(n * math.log(2))
     rough = jnp.exp2(n)
     whole = jnp.round(n)
     exact = jnp.where(whole == n, jnp.ldexp(jnp.ones_like(n), jnp.clip(whole, -2000, 2000).astype(jnp.int32)), rough)
     return rough + jax.lax.stop_gradient(exact - rough)
 
 
+@jax.custom_jvp
+def _next(x, y):
+    return jnp.nextafter(x, y)
+
+
+_next.defjvps(lambda t, out, x, y: t + jnp.zeros_like(out), lambda t, out, x, y: jnp.zeros_like(out) * t)
+
+
+def _log_sum(x, y):
+    """torch's logarithm of a sum: a complex one continues the larger operand's angle beyond pi."""
+    if not jnp.iscomplexobj(x):
+        return jnp.logaddexp(x, y)
+    x, y = jnp.broadcast_arrays(x, y)
+    first = x.real >= y.real
+    large, small = jnp.where(first, x, y), jnp.where(first, y, x)
+    return large + jnp.log1p(jnp.exp(small - large))
+
+
 _BINARY = {
     "atan2": (_safe_atan2, "float", "The angle of the point (other, input), in (-pi, pi]."),
     "hypot": (_safe_hypot, "common", "``sqrt(input**2 + other**2)`` without overflow."),
-    "logaddexp": (jnp.logaddexp, "float", "``log(exp(input) + exp(other))`` without overflow."),
+    "logaddexp": (_log_sum, "float", "``log(exp(input) + exp(other))`` without overflow."),
     "logaddexp2": (jnp.logaddexp2, "float", "``log2(2**input + 2**other)`` without overflow."),
     "copysign": (jnp.copysign, "float", "The size of ``input`` with the sign of ``other``."),
-    "nextafter": (jnp.nextafter, "common", "The next number after ``input`` towards ``other``."),
+    "nextafter": (_next, "common", "The next number after ``input`` towards ``other``."),
     "heaviside": (
         lambda x, v: jnp.where(x == 0, v, (x > 0).astype(x.dtype)), "common", "0, ``other`` or 1 by sign of ``input``."
     ),

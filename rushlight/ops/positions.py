@@ -45,8 +45,8 @@ def unravel_index(indices, shape):
 
 @op(name="nonzero_static", method=False, differentiable=False)
 def _nonzero_static(input: Array, size, fill_value):
-    found = jnp.nonzero(input, size=size, fill_value=0)
     count = jnp.sum(input != 0)
+    found = jnp.nonzero(input, size=size, fill_value=0) if input.ndim else ()
     rows = jnp.stack(found, -1).astype(jnp.int64) if found else jnp.zeros((size, 0), jnp.int64)
     return jnp.where(jnp.arange(size)[:, None] < count, rows, fill_value)
 

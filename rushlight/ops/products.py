@@ -355,6 +355,11 @@ def _letters(sublist) -> str:
 @op(name="tensordot", method=False)
 def _tensordot(a: Array, b: Array, dims):
     for i, j in zip(*dims):
+        # A size of 1 is repeated, which here is a sum over the other side.
+        if a.shape[i] == 1 != b.shape[j]:
+            b = jnp.sum(b, j, keepdims=True)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = jnp.sum(a, i, keepdims=True)
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
@@ -424,6 +429,8 @@ def chain_matmul(*matrices):
 @op(promote="common")
 def kron(input: Array, other: Array):
     """The Kronecker product."""
+    if input.dtype == bool:
+        return jnp.kron(input.astype(jnp.uint8), other.astype(jnp.uint8)) != 0
     return jnp.kron(input, other)
 
 

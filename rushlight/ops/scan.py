@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from .. import dtypes
 from ._op import Array, attach, op
-from ._promotion import cast
+from ._promotion import cast, common
 from ._results import named
 from .join import cat
+from .pointwise import _log_sum
 from .reduce import inexact
 from .shape import wrap_dim
 
@@ -37,7 +38,12 @@ cumprod = _running("cumprod", jnp.cumprod, "The running product along a dimensio
 @op(name="logcumsumexp")
 def logcumsumexp(input: Array, dim):
     """The running ``logsumexp`` along a dimension."""
-    return jax.lax.cumlogsumexp(input, wrap_dim(dim, input.ndim)) if input.ndim else input
+    d = wrap_dim(dim, input.ndim)
+    if not input.ndim:
+        return input
+    if jnp.iscomplexobj(input):
+        return jax.lax.associative_scan(_log_sum, input, axis=d)
+    return jax.lax.cumlogsumexp(input, d)
 
 
 def _running_extreme(name, wins):
@@ -89,9 +95,20 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     return _diff(whole, min(n, whole.shape[dim]), dim)
 
 
+def _strips(y, x, dx, dim):
+    """The areas between neighbours, along the last dimension."""
+    y = jnp.moveaxis(y, dim, -1)
+    if x is not None:
+        (x, y), _ = common([x if x.ndim == 1 else jnp.moveaxis(x, dim, -1), y])
+    both = y[..., 1:] + y[..., :-1]
+    area = both * (1 if x is None else jnp.diff(x))
+    area = area if inexact(area) else cast(area, dtypes.default_dtype())
+    return area * ((dx if x is None else 1) / 2)
+
+
 @op(name="trapezoid", method=False)
 def _trapezoid(y: Array, x: Array | None, dx, dim):
-    return jnp.trapezoid(y, x, dx, dim)
+    return jnp.sum(_strips(y, x, dx, dim), -1)
 
 
 def trapezoid(y, x=None, *, dx=1.0, dim=-1):
@@ -104,9 +121,7 @@ trapz = trapezoid
 
 @op(name="cumulative_trapezoid", method=False)
 def _cumulative_trapezoid(y: Array, x: Array | None, dx, dim):
-    y = jnp.moveaxis(y, dim, -1)
-    step = dx if x is None else jnp.diff(x if x.ndim == 1 else jnp.moveaxis(x, dim, -1))
-    return jnp.moveaxis(jnp.cumsum((y[..., 1:] + y[..., :-1]) / 2 * step, -1), -1, dim)
+    return jnp.moveaxis(jnp.cumsum(_strips(y, x, dx, dim), -1), -1, dim)
 
 
 def cumulative_trapezoid(y, x=None, *, dx=1.0, dim=-1):

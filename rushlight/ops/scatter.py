@@ -30,6 +30,14 @@ def _grid(index, dim):
     )
 
 
+def _write(input, at, src, how, **options):
+    """``input.at[at].add(src)`` and its kin, which jax has for numbers alone: bools go through bytes."""
+    if input.dtype == bool and how != "set":
+        how = {"add": "max", "mul": "min"}.get(how) or how
+        return getattr(input.astype(jnp.uint8).at[at], how)(src.astype(jnp.uint8), **options) != 0
+    return getattr(input.at[at], how)(src, **options)
+
+
 def _put(input, index, src, dim, how):
     shape = input.shape
     if not input.ndim:
@@ -39,8 +47,7 @@ def _put(input, index, src, dim, how):
         return input.reshape(shape)
     index = index.reshape(index.shape or (1,))
     src = src[tuple(slice(n) for n in index.shape)] if src.ndim else src
-    target = input.at[_grid(index, dim)]
-    return getattr(target, how)(src, mode="drop").reshape(shape)
+    return _write(input, _grid(index, dim), src, how, mode="drop").reshape(shape)
 
 
 @op(name="scatter", method=False)
@@ -146,6 +153,8 @@ def _neutral(reduce, d):
         return np.ones((), d.np)
     if d.category == 2:
         return np.asarray(-np.inf if reduce == "amax" else np.inf, d.np)
+    if d.category == 0:
+        return np.asarray(reduce != "amax")
     info = np.iinfo(d.np)
     return np.asarray(info.min if reduce == "amax" else info.max, d.np)
 
@@ -167,7 +176,11 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=Non
 
 
 def _along(input, index, dim):
-    return input.at[(slice(None),) * dim + (index.reshape(-1),)] if input.ndim else input.at[...]
+    return input.at[_slices(index, dim)] if input.ndim else input.at[...]
+
+
+def _slices(index, dim):
+    return (slice(None),) * dim + (index.reshape(-1),)
 
 
 @op(name="index_add", method=False)
@@ -176,7 +189,7 @@ def _index_add(input: Array, index: Array, source: Array, dim, *, alpha: Number 
     source = source if alpha is None else source * cast(alpha, d)
     if not input.ndim:
         return input + source.reshape(())
-    return _along(input, index, dim).add(source.reshape(_slab(input, index, dim)))
+    return _write(input, _slices(index, dim), source.reshape(_slab(input, index, dim)), "add")
 
 
 def _slab(input, index, dim):
@@ -246,6 +259,8 @@ def index_fill(input, dim, index, value):
 
 @op(name="index_reduce", method=False)
 def _index_reduce(input: Array, index: Array, source: Array, dim, reduce, include_self):
+    if not input.ndim:
+        return _scatter_reduce.fn(input, index.reshape(()), source.reshape(()), dim, reduce, include_self)
     shape = [1] * input.ndim
     shape[dim] = index.size
     wide = jnp.broadcast_to(index.reshape(shape), source.shape)
@@ -262,9 +277,8 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
 
 @op(name="put", method=False)
 def _put_flat(input: Array, index: Array, source: Array, accumulate):
-    target = input.reshape(-1).at[index.reshape(-1)]
-    source = source.reshape(-1)
-    return (target.add(source) if accumulate else target.set(source)).reshape(input.shape)
+    how = "add" if accumulate else "set"
+    return _write(input.reshape(-1), index.reshape(-1), source.reshape(-1), how).reshape(input.shape)
 
 
 def put(input, index, source, accumulate=False):

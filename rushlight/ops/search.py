@@ -165,6 +165,8 @@ def _check_ranks(input, index, src=None):
 
 @op(name="gather", method=False)
 def _gather(input: Array, index: Array, dim):
+    if not index.size:
+        return jnp.zeros(index.shape, input.dtype)
     if not input.ndim or not index.ndim:
         return input.reshape(-1)[index]
     for d in range(index.ndim):
@@ -192,7 +194,8 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
                 [4]])
     """
     dim = wrap_dim(dim, input.dim())
-    _check_index_dtype("gather", index)
+    if index.numel():
+        _check_index_dtype("gather", index)
     _check_ranks(input, index)
     check_positions(index, input.shape[dim] if input.dim() else 1, dim)
     return _gather(input, index, dim, out=out)

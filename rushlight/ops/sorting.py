@@ -267,11 +267,11 @@ def _unique_results(input, values, inverse, counts, return_inverse, return_count
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     """The elements (slices of ``dim``) with neighbouring repetitions dropped."""
     host = input._host()
-    line = host.reshape(-1) if dim is None else np.moveaxis(host, dim, 0)
+    line = host.reshape(-1) if dim is None or not host.ndim else np.moveaxis(host, dim, 0)
     if len(line) == 0:
         fresh = np.zeros(0, bool)
     else:
-        changed = (line[1:] != line[:-1]).reshape(len(line) - 1, -1).any(1)
+        changed = (line[1:] != line[:-1]).any(tuple(range(1, line.ndim)))
         fresh = np.concatenate([[True], changed])
     places = np.flatnonzero(fresh)
     values = line[places]

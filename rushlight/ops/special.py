@@ -12,7 +12,7 @@ from jax.scipy import special
 
 from . import reduce
 from ._op import Array, attach, in_place_form, op
-from .unary import bessel_i0, bessel_i0e, bessel_i1, bessel_i1e
+from ._special import bessel_i0, bessel_i0e, bessel_i1, bessel_i1e, polygamma_of, zeta_of
 
 
 def _own(name, f, doc):
@@ -55,7 +55,7 @@ def _xlog1py(x, y):
 
 
 xlog1py = _pair("special_xlog1py", _xlog1py, "``input * log1p(other)``; 0 where ``input`` is 0.")
-zeta = _pair("special_zeta", special.zeta, "The Hurwitz zeta function: the sum of ``(k + other) ** -input``.")
+zeta = _pair("special_zeta", zeta_of, "The Hurwitz zeta function: the sum of ``(k + other) ** -input``.")
 igamma = _pair("igamma", special.gammainc, "The regularized lower incomplete gamma function.", True)
 igammac = _pair("igammac", special.gammaincc, "The regularized upper incomplete gamma function.", True)
 gammainc, gammaincc = igamma, igammac
@@ -63,23 +63,7 @@ gammainc, gammaincc = igamma, igammac
 
 @op(name="polygamma", method=False, promote="float")
 def _polygamma(input: Array, n):
-    if n == 0:
-        return special.digamma(input)
-    return _polygamma_of(n, input)
-
-
-def _polygamma_of(n, x):
-    """By the Hurwitz zeta function (DLMF 25.11.12), reflected for negative x of the first two orders."""
-    sign = 1.0 if n % 2 else -1.0
-    wide = x.astype(jnp.float32) if x.dtype.itemsize == 2 else x
-    out = sign * math.factorial(n) * special.zeta(jnp.asarray(n + 1, wide.dtype), wide)
-    if n == 1:
-        # psi'(x) + psi'(1 - x) = (pi / sin(pi x))**2
-        left = wide < 0.5
-        mirror = special.zeta(jnp.asarray(2, wide.dtype), 1 - jnp.where(left, wide, 0))
-        sine = jnp.sin(math.pi * jnp.where(left, wide - jnp.floor(wide), 0.5))
-        out = jnp.where(left, (math.pi / sine) ** 2 - mirror, out)
-    return out.astype(x.dtype)
+    return polygamma_of(n, input)
 
 
 def polygamma(n, input, *, out=None):

@@ -161,6 +161,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     places = []
+    spacing = 1 if spacing is None else spacing
     if isinstance(spacing, (list, tuple)):
         if len(spacing) != len(dims):
             raise RuntimeError(
@@ -190,6 +191,14 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
 _histogramdd_result = named("histogramdd", "hist", "bin_edges")
 
 
+def _edges(values, count, bounds):
+    """The edges of ``count`` equal intervals of ``bounds``, or of what the values span."""
+    low, high = bounds if bounds else (values.min(), values.max()) if values.size else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, count + 1, dtype=values.dtype)
+
+
 def histogramdd(input, bins, *, range=None, weight=None, density=False, out=None):
     """How many rows (or what weight) lie in each cell of a grid, and the edges of the cells."""
     host = input._host()
@@ -203,9 +212,18 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False, out=None
             f"histogramdd: the size of input's innermost dimension must be equal to the length of bins, received "
             f"{columns} and {len(bins)}"
         )
-    pairs = None if range is None else list(zip(range[::2], range[1::2]))
-    weights = None if weight is None else weight._host().reshape(-1)
-    counts, edges = np.histogramdd(host.reshape(-1, columns), bins, pairs, density, weights)
+    rows = host.reshape(-1, columns)
+    weights = np.ones(len(rows), host.dtype) if weight is None else weight._host().reshape(-1)
+    edges = [b if isinstance(b, np.ndarray) else _edges(rows[:, i], b, range and range[2 * i : 2 * i + 2])
+             for i, b in enumerate(bins)]  # fmt: skip
+    counts = np.zeros([len(e) - 1 for e in edges], host.dtype)
+    places = [np.where(x == e[-1], len(e) - 2, np.searchsorted(e, x, "right") - 1) for x, e in zip(rows.T, edges)]
+    inside = np.all([(x >= e[0]) & (x <= e[-1]) for x, e in zip(rows.T, edges)], axis=0)
+    np.add.at(counts, tuple(p[inside] for p in places), weights[inside])
+    if density:
+        for axis, e in enumerate(edges):
+            counts /= np.diff(e).reshape([-1 if i == axis else 1 for i, _ in enumerate(edges)])
+        counts /= weights[inside].sum()
     return _histogramdd_result(
         (_from_host(counts.astype(host.dtype), input), tuple(_from_host(e.astype(host.dtype), input) for e in edges))
     )

@@ -15,45 +15,7 @@ from .._tensor.tensor import Tensor
 from ._op import Array, Number, attach, in_place_form, op, scalar_name
 from ._promotion import cast
 from ._results import named
-
-# -- modified Bessel functions --------------------------------------------------------------------------------------
-
-# jax differentiates their scaled forms through |x|, which gives a wrong derivative at 0.
-
-
-@jax.custom_jvp
-def bessel_i0(x):
-    """The modified Bessel function of order 0, of a traced array."""
-    return jax.scipy.special.i0(x)
-
-
-@jax.custom_jvp
-def bessel_i1(x):
-    """The modified Bessel function of order 1, of a traced array."""
-    return jax.scipy.special.i1(x)
-
-
-@jax.custom_jvp
-def bessel_i0e(x):
-    """``exp(-|x|) * i0(x)`` of a traced array."""
-    return jax.scipy.special.i0e(x)
-
-
-@jax.custom_jvp
-def bessel_i1e(x):
-    """``exp(-|x|) * i1(x)`` of a traced array."""
-    return jax.scipy.special.i1e(x)
-
-
-def _over(value, x):
-    """``value / x``, which tends to 1/2 at 0 for both functions of order 1."""
-    return jnp.where(x == 0, 0.5, value / jnp.where(x == 0, 1, x)).astype(x.dtype)
-
-
-bessel_i0.defjvps(lambda t, y, x: t * bessel_i1(x))
-bessel_i1.defjvps(lambda t, y, x: t * (bessel_i0(x) - _over(y, x)))
-bessel_i0e.defjvps(lambda t, y, x: t * (bessel_i1e(x) - jnp.sign(x) * y))
-bessel_i1e.defjvps(lambda t, y, x: t * (bessel_i0e(x) - jnp.sign(x) * y - _over(y, x)))
+from ._special import bessel_i0, polygamma_of
 
 # -- functions into the floating dtypes -----------------------------------------------------------------------------
 
@@ -64,7 +26,7 @@ _FLOATING = {
     "asin": jnp.arcsin, "acos": jnp.arccos, "atan": jnp.arctan, "sinh": jnp.sinh, "cosh": jnp.cosh, "tanh": jnp.tanh,
     "asinh": jnp.arcsinh, "acosh": jnp.arccosh, "atanh": jnp.arctanh, "sigmoid": jax.nn.sigmoid,
     "erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc, "erfinv": jax.scipy.special.erfinv,
-    "reciprocal": lambda x: 1 / x, "lgamma": jax.scipy.special.gammaln, "digamma": jax.scipy.special.digamma,
+    "reciprocal": lambda x: 1 / x, "lgamma": jax.scipy.special.gammaln, "digamma": lambda x: polygamma_of(0, x),
     "i0": bessel_i0, "sinc": jnp.sinc, "deg2rad": jnp.deg2rad, "rad2deg": jnp.rad2deg,
 }  # fmt: skip
 

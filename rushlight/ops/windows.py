@@ -6,6 +6,7 @@ May import creation and numpy; windows are computed on the host in double precis
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .._tensor.tensor import to_device
 from .creation import _check_layout, _finish, _options
 
 
-def _window(name: str, arguments: str, doc: str):
+def _window(name: str, arguments: str, doc: str) -> Any:
     """Declare ``formula(phase, count, **options)`` as a window of ``torch.signal.windows``.
 
     ``phase`` runs over the sample numbers and ``count`` is the number of samples in a period.

@@ -14,16 +14,15 @@ import jax
 import numpy as np
 import pytest
 from jax.core import Tracer
+from parity._table import _QUICK, _cotangent, compare, flat, make, name_of
 
 import rushlight
-from parity._table import _QUICK, _cotangent, compare, flat, make, name_of
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest", reason="torch's operator database needs it")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db
-    from torch.testing._internal.opinfo.core import SampleInput
 
 # Where the database's functions live, by the names both libraries share.
 _SPACES = (
@@ -49,8 +48,9 @@ def _names():
             except (AttributeError, RuntimeError):
                 continue
             if callable(value) and not isinstance(value, type):
+                label = f"{space}.{name}".removeprefix("_C._VariableFunctions.").removeprefix("functional.").lstrip(".")
                 try:
-                    found.setdefault(value, f"{space}.{name}".removeprefix("functional.").lstrip("."))
+                    found.setdefault(value, []).append(label)
                 except TypeError:
                     continue
     return found
@@ -68,22 +68,22 @@ def port(function):
     """
     if isinstance(function, functools.partial):
         return functools.partial(port(function.func), *move(function.args), **move(function.keywords))
-    name = _names().get(function) if getattr(function, "__hash__", None) else None
-    if name is not None:
-        name = name.removeprefix("_C._VariableFunctions.")
+    names = _names().get(function, ()) if getattr(function, "__hash__", None) else ()
+    for name in names:
         try:
             return _reach(rushlight, name)
         except AttributeError:
-            method = getattr(rushlight.Tensor, name.split(".")[-1], None)
-            if method is not None and "." not in name:
-                return method
-            raise NotOffered(name) from None
+            continue
+    if names:
+        raise NotOffered(names[0])
     if isinstance(function, types.FunctionType):
         space = {**function.__globals__, "torch": rushlight}
         for key, value in function.__globals__.items():
-            if isinstance(value, types.FunctionType) and value is not function and value.__module__ == function.__module__:
+            if isinstance(value, types.FunctionType) and value.__module__.startswith("torch.testing."):
                 space[key] = _Late(value)
-        moved = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__, _closure(function))
+        moved = types.FunctionType(
+            function.__code__, space, function.__name__, function.__defaults__, _closure(function)
+        )
         moved.__kwdefaults__ = function.__kwdefaults__
         return moved
     if isinstance(function, (types.MethodDescriptorType, types.WrapperDescriptorType)):
@@ -114,6 +114,9 @@ class _Late:
         self.function = function
 
     def __call__(self, *args, **kwargs):
+        if self.function.__name__ == "wrapper_set_seed":
+            rushlight.manual_seed(42)
+            return args[0](*args[1:], **kwargs)
         return port(self.function)(*args, **kwargs)
 
 
@@ -162,6 +165,11 @@ def _leaf(value):
     return value
 
 
+def _as_leaf(value):
+    """A copy: gradients are asked for at it, and what an operator writes to it does not reach other samples."""
+    return value.detach().clone().requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else value
+
+
 def move(value):
     """Tensors, dtypes and the like as rushlight's."""
     return walk(value, _leaf)
@@ -189,7 +197,7 @@ class Run:
     def __init__(self, entry, sample, dtype, grad):
         self.entry, self.dtype, self.sample, self.grad = entry, dtype, sample, grad
         self.label = f"{name(entry)} {name_of(dtype)} {sample.summary() if hasattr(sample, 'summary') else sample}"
-        self.theirs = (sample.input, list(sample.args), dict(sample.kwargs))
+        self.theirs = walk((sample.input, list(sample.args), dict(sample.kwargs)), _as_leaf)
         self.ours = move(self.theirs)
 
     def outcome(self, lib, values, seed):
@@ -207,8 +215,13 @@ class Run:
         process = self.sample.output_process_fn_grad
         inputs = [t for t in tensors_in(values) if t.requires_grad]
         input, args, kwargs = values
-        result = function(input, *args, **kwargs)
-        if self.grad and process is not None and not _identity(process):
+        wrapper = self.entry.gradcheck_wrapper
+        if self.grad and wrapper is not _PLAIN:
+            # Inputs that have to be Hermitian or triangular: the gradient along other directions means nothing.
+            result = (wrapper if theirs else port(wrapper))(function, input, *args, **kwargs)
+        else:
+            result = function(input, *args, **kwargs)
+        if process is not None and not _identity(process):
             result = (process if theirs else port(process))(result)
         leaves, _ = flat(result)
         if not self.grad:
@@ -223,6 +236,10 @@ class Run:
         return leaves, tracked, list(grads)
 
 
+# What an entry has that says nothing about its inputs.
+_PLAIN = type(op_db[0]).__dataclass_fields__["gradcheck_wrapper"].default
+
+
 def _identity(process):
     return getattr(process, "__qualname__", "").startswith("SampleInput.__init__")
 
@@ -230,9 +247,6 @@ def _identity(process):
 def name(entry) -> str:
     """An entry's name with its variant."""
     return entry.name + (f"/{entry.variant_test_name}" if entry.variant_test_name else "")
-
-
-DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
 
 
 def spread(items, count):
@@ -243,22 +257,28 @@ def spread(items, count):
     return [items[i] for i in places]
 
 
-def runs(entry, count, dtypes=DTYPES):
-    """Samples of an entry at the dtypes it supports on the CPU."""
+def runs(entry, counts):
+    """Samples of an entry at the dtypes it supports on the CPU.
+
+    Args:
+        counts: how many for each dtype.
+    """
     supported = entry.supported_dtypes("cpu")
     out = []
-    for dtype in dtypes:
+    for dtype, count in counts.items():
         if dtype not in supported:
             continue
-        grad = entry.supports_autograd and dtype in (torch.float64, torch.complex128) and dtype in entry.supported_backward_dtypes("cpu")
+        backward = dtype in (torch.float64, torch.complex128) and dtype in entry.supported_backward_dtypes("cpu")
+        grad = entry.supports_autograd and backward
         torch.manual_seed(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Some entries have thousands of samples: the first few hundred show all forms of a call.
             samples = list(itertools.islice(entry.sample_inputs("cpu", dtype, requires_grad=grad), 400))
-        strided = [s for s in samples if all(t.layout is torch.strided for t in tensors_in((s.input, s.args, s.kwargs)))]
-        small = [s for s in strided if sum(t.numel() for t in tensors_in((s.input, s.args, s.kwargs))) < 20000]
-        out += [Run(entry, s, dtype, grad) for s in spread(small or strided, count)]
+        held = [(s, tensors_in((s.input, s.args, s.kwargs))) for s in samples]
+        strided = [(s, ts) for s, ts in held if all(t.layout is torch.strided for t in ts)]
+        small = [s for s, ts in strided if sum(t.numel() for t in ts) < 20000]
+        out += [Run(entry, s, dtype, grad) for s in spread(small or [s for s, _ in strided], count)]
     return out
 
 
@@ -302,16 +322,20 @@ def compiled(todo, seed):
     return results
 
 
-def check_entry(entry, count=4, dtypes=DTYPES, values=True, tol=None):
+def check_entry(entry, counts, values=True, tol=None, ties=None, skip=None, grads=True):
     """Hold one entry to torch.
 
     Args:
-        count: how many samples at each dtype.
+        counts: how many samples at each dtype.
         values: False compares dtypes and shapes alone (random numbers, uninitialised memory).
         tol: (relative, absolute) tolerance instead of the dtype's own.
+        ties: how many leading results are compared with integers and bools; which of equal elements the others name
+            is open.
+        grads: compare gradients too.
+        skip: leaves out a sample for which it is true.
     """
     seed = zlib.crc32(name(entry).encode())
-    todo = runs(entry, count, dtypes)
+    todo = [run for run in runs(entry, counts) if skip is None or not skip(run.sample)]
     assert todo, "the entry has no sample that could run"
     for run, (got, error) in zip(todo, compiled(todo, seed)):
         expected, failed = run.outcome(torch, run.theirs, seed)
@@ -320,6 +344,9 @@ def check_entry(entry, count=4, dtypes=DTYPES, values=True, tol=None):
             continue
         if error is not None:
             raise AssertionError(f"{run.label}: rushlight raised {error!r}") from error
+        run.grad &= grads
+        if ties is not None and not run.dtype.is_floating_point:
+            got, expected = (got[0][:ties], *got[1:]), (expected[0][:ties], *expected[1:])
         _agree(run, got, expected, values, tol)
 
 
@@ -343,4 +370,4 @@ def _agree(run, got, expected, values, tol):
 
 
 ENTRIES = [entry for entry in op_db if not entry.name.startswith("nn.functional.")]
-__all__ = ["DTYPES", "ENTRIES", "NotOffered", "SampleInput", "check_entry", "name", "op_db", "port"]
+__all__ = ["ENTRIES", "NotOffered", "check_entry", "name", "op_db", "port", "torch"]

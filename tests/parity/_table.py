@@ -111,7 +111,8 @@ def plain(tensor):
     t = tensor.detach()
     if isinstance(t, torch.Tensor):
         # torch's conj and some gradients are lazy.
-        t = t.resolve_conj().resolve_neg() + 0 if t.dtype != torch.bool else t
+        t = t.resolve_conj().resolve_neg()
+        t = t + 0 if t.is_floating_point() or t.is_complex() else t
     if t.is_complex():
         return np.asarray(t.to(torch.complex128 if isinstance(t, torch.Tensor) else rushlight.complex128).numpy())
     if t.is_floating_point():

@@ -1,0 +1,107 @@
+"""Walks PyTorch's own operator database: values, dtypes, shapes and gradients of every entry that is no nn.functional.
+
+What rushlight does not offer stands in ``NOT_OFFERED`` with its reason, what has to be compared more loosely in
+``OPTIONS``. ``OP_DB_SAMPLES=4`` runs four times as many samples of each entry.
+"""
+
+import os
+
+import pytest
+from parity._op_db import ENTRIES, NotOffered, check_entry, name, torch
+
+_COMPILER = "an operator that torch's compiler uses internally; no public name"
+_SPARSE = "rushlight has no sparse layout"
+_QUANTIZED = "rushlight has no scaled low-precision matrix products"
+_CUDA = "no sample runs on the CPU"
+_BACKWARD = "torch's hand-written derivative; rushlight takes derivatives from jax.vjp"
+_LDL = "jax has no symmetric indefinite factorization"
+_KERNEL = "compiles CUDA source at run time"
+
+NOT_OFFERED = {
+    "sparse.sampled_addmm": _SPARSE,
+    "sparse.mm/reduce": _SPARSE,
+    "to_sparse": _SPARSE,
+    "torch._scaled_mm": _QUANTIZED,
+    "torch._scaled_mm_v2": _QUANTIZED,
+    "torch.ops.aten._safe_softmax.default": _COMPILER,
+    "torch.ops.aten._flash_attention_forward": _CUDA,
+    "torch.ops.aten._efficient_attention_forward": _CUDA,
+    "_softmax_backward_data": _BACKWARD,
+    "native_dropout_backward": _BACKWARD,
+    "max_pool2d_with_indices_backward": _BACKWARD,
+    "_upsample_bilinear2d_aa": _COMPILER,
+    "_unsafe_masked_index": _COMPILER,
+    "_unsafe_masked_index_put_accumulate": _COMPILER,
+    "_chunk_cat": _COMPILER,
+    "slice": _COMPILER,
+    "_native_batch_norm_legit": _COMPILER,
+    "_batch_norm_with_update": _COMPILER,
+    "chalf": "XLA has no complex numbers of half precision",
+    "linalg.ldl_factor": _LDL,
+    "linalg.ldl_factor_ex": _LDL,
+    "linalg.ldl_solve": _LDL,
+    "jiterator_unary": _KERNEL,
+    "jiterator_binary": _KERNEL,
+    "jiterator_4inputs_with_extra_args": _KERNEL,
+    "jiterator_binary_return_by_ref": _KERNEL,
+    "jiterator_2inputs_2outputs": _KERNEL,
+    "as_strided/partial_views": "its samples are parts of larger memory, which does not move to another library",
+}
+
+# What stands in memory that was never written, or depends on which of equal elements comes first.
+_UNWRITTEN = {"values": False}
+_TIES = {"ties": 1}
+# torch's own Bessel functions are good to about 1e-7 at double precision (they differ from scipy's by that much).
+# torch sums few terms of an asymptotic series.
+_ROUGH = {"tol": (1e-4, 1e-5)}
+_BESSEL = {"tol": (1e-5, 1e-6)}
+OPTIONS = {
+    **dict.fromkeys(
+        ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"), _UNWRITTEN
+    ),
+    **dict.fromkeys(("topk", "mode", "kthvalue", "sort", "median", "nanmedian"), _TIES),
+    "argsort": {"ties": 0},
+    **dict.fromkeys(
+        ("special.airy_ai", "special.bessel_j0", "special.bessel_j1", "special.bessel_y0", "special.bessel_y1"), _BESSEL
+    ),
+    **dict.fromkeys(
+        (*(f"polygamma/polygamma_n_{n}" for n in range(5)), "special.polygamma/special_polygamma_n_0"), _ROUGH
+    ),
+    # torch gives the elements that are replaced a gradient all the same; its own test expects to fail.
+    "as_strided_scatter": {"grads": False},
+    # torch gives a window that is the real part of another tensor no gradient; its own test expects to fail.
+    "istft": {"skip": lambda sample: "window" in sample.kwargs and not sample.kwargs["window"].is_complex()},
+    # Series in single precision, whose terms are large and cancel.
+    "matrix_exp": {"tol": (1e-4, 1e-3)},
+}
+
+_TIMES = int(os.environ.get("OP_DB_SAMPLES", "1"))
+COUNTS = {
+    torch.float64: 3 * _TIMES, torch.float32: _TIMES, torch.int64: _TIMES, torch.bool: _TIMES,
+    torch.complex128: _TIMES,
+}  # fmt: skip
+OFFERED = [entry for entry in ENTRIES if name(entry) not in NOT_OFFERED]
+
+
+@pytest.mark.parametrize("entry", OFFERED, ids=[name(e) for e in OFFERED])
+def test_entry(entry):
+    check_entry(entry, COUNTS, **OPTIONS.get(name(entry), {}))
+
+
+def test_the_table_names_entries_that_exist():
+    names = {name(entry) for entry in ENTRIES}
+    assert set(NOT_OFFERED) <= names
+    assert set(OPTIONS) <= names
+
+
+def test_most_entries_are_offered():
+    assert len(OFFERED) >= 550
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in ENTRIES if name(e) in NOT_OFFERED], ids=[name(e) for e in ENTRIES if name(e) in NOT_OFFERED]
+)
+def test_what_is_not_offered_fails(entry):
+    """An entry that works leaves the table."""
+    with pytest.raises((NotOffered, AssertionError, NotImplementedError)):
+        check_entry(entry, COUNTS)
