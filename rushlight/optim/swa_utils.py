@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from .. import dtypes
 from .._graph.modes import no_grad
+from .._graph.modes import state as modes
 from .._tensor.tensor import Tensor
 from ..nn.modules.module import Module
 from ..ops import creation
@@ -149,25 +150,36 @@ class AveragedModel(Module):
 
         averaged = [t.detach() for t in tensors(self.module)]
         current = [t.detach().to(a.device) for t, a in zip(tensors(model), averaged)]
-        if int(self.n_averaged.item()) == 0:
+        if modes.trace is not None:
+            # The program of one call serves the first call and all others.
+            first = self.n_averaged._array() == 0
+            self._average(averaged, current)
+            for a, t in zip(averaged, current):
+                mine = a._array()
+                a._write(jnp.where(first, t._array().astype(mine.dtype), mine))
+        elif int(self.n_averaged.item()) == 0:
             for a, t in zip(averaged, current):
                 _copy(a, t)
-        elif self.avg_fn is not None:
-            for a, t in zip(averaged, current):
-                _copy(a, self.avg_fn(a, t, self.n_averaged.to(a.device)))
         else:
-            update = self.multi_avg_fn or get_swa_multi_avg_fn()
-            groups: dict = {}
-            for a, t in zip(averaged, current):
-                held = groups.setdefault((a.device, a.dtype), ([], []))
-                held[0].append(a)
-                held[1].append(t)
-            for (where, _), (mine, theirs) in groups.items():
-                update(mine, theirs, self.n_averaged.to(where))
+            self._average(averaged, current)
         if not self.use_buffers:
             for a, t in zip(self.module.buffers(), model.buffers(), strict=True):
                 _copy(a.detach(), t.detach().to(a.device))
         self.n_averaged._write(self.n_averaged._array() + 1)
+
+    def _average(self, averaged, current) -> None:
+        if self.avg_fn is not None:
+            for a, t in zip(averaged, current):
+                _copy(a, self.avg_fn(a, t, self.n_averaged.to(a.device)))
+            return
+        update = self.multi_avg_fn or get_swa_multi_avg_fn()
+        groups: dict = {}
+        for a, t in zip(averaged, current):
+            held = groups.setdefault((a.device, a.dtype), ([], []))
+            held[0].append(a)
+            held[1].append(t)
+        for (where, _), (mine, theirs) in groups.items():
+            update(mine, theirs, self.n_averaged.to(where))
 
 
 def _copy(target, source) -> None:

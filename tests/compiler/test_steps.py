@@ -206,6 +206,32 @@ def test_clipping_and_a_moving_average():
     assert twins.compiles == 1
 
 
+def test_an_averaged_model_inside():
+    def make():
+        m = net()
+        o = torch.optim.SGD(m.parameters(), lr=0.1)
+        swa = torch.optim.swa_utils
+        averages = [
+            swa.AveragedModel(m, multi_avg_fn=swa.get_ema_multi_avg_fn(0.9), use_buffers=True),
+            swa.AveragedModel(m),
+        ]
+
+        def step(x, y):
+            o.zero_grad()
+            loss = nn.functional.cross_entropy(m(x), y)
+            loss.backward()
+            o.step()
+            for average in averages:
+                average.update_parameters(m)
+            return loss.detach()
+
+        return step, m, o, *averages
+
+    twins = Twins(make)
+    twins.run(X, Y, times=4)
+    assert twins.compiles == 1
+
+
 def test_create_graph_inside():
     def make():
         w = torch.tensor([1.0, 2.0], requires_grad=True)
