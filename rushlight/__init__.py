@@ -79,12 +79,23 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "accelerator", "alias", "backends", "checkpoint", "compiler", "cuda", "distributed", "fft", "func", "inspect", "linalg", "masked",
+        "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda", "distributed", "fft", "func", "inspect", "linalg", "masked",
         "models", "nn", "optim", "random", "signal", "special", "utils", "version",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.
-_LAZY_NAMES = {"compile": "compiler", "vmap": "func"}
+_LAZY_NAMES = {
+    "compile": "compiler",
+    "vmap": "func",
+    **dict.fromkeys(
+        [
+            "autocast", "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache",
+            "get_autocast_dtype", "is_autocast_cache_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
+            "set_autocast_dtype", "set_autocast_enabled",
+        ],
+        "amp.autocast_mode",
+    ),
+}  # fmt: skip
 
 
 def __getattr__(name: str):

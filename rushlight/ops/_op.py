@@ -252,6 +252,8 @@ class Op:
 
     def __call__(self, *args, out=None, **kwargs):
         bound = self.bind(args, kwargs) if kwargs or len(args) != len(self.params) else args
+        if state.autocast is not None:
+            bound = state.autocast.cast(self, bound)
         program, inputs = self.prepare(bound)
         if self.view:
             return self._view(program, inputs)

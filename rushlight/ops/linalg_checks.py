@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from .._graph.modes import state
 from ._op import scalar_name, write_out
 from .search import on_host
 
@@ -33,7 +34,7 @@ def need_inexact(name: str, *tensors, low=False) -> None:
             raise RuntimeError(
                 f"{name}: Expected a floating point or complex tensor as input. Got {scalar_name(x.dtype)}"
             )
-        if x.dtype.itemsize < 4 and not low:
+        if x.dtype.itemsize < 4 and not low and state.autocast is None:
             raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {scalar_name(x.dtype)}")
 
 

@@ -1,4 +1,4 @@
-"""``torch.cuda``: what there is to ask of and tell JAX's GPUs. May import devices and random."""
+"""``torch.cuda``: what there is to ask of and tell JAX's GPUs. May import devices, random and amp."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 
 import jax
 
-from . import _device as devices
-from .random import generator as _generators
+from .. import _device as devices
+from ..random import generator as _generators
+from . import amp as amp
 
 
 def is_available() -> bool:
