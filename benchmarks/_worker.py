@@ -1,0 +1,157 @@
+"""Owns one worker process of ``suite.py``: it builds a workload for one engine, then answers requests over a pipe.
+
+Run by the suite as ``python _worker.py ENGINE WORKLOAD DEVICE DTYPE FILE``. A request is one line of JSON; an answer
+is one line that begins with ``@@``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def _torch(name, compiled, device, dtype):
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    from _models import Task
+
+    task = Task(name, compiled, False, device, dtype)
+    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
+
+    def run(case):
+        out = task.cases[case]()
+        wait()
+        return out
+
+    return task, run, torch
+
+
+def _rushlight(name, compiled, device, dtype):
+    sys.path.insert(0, str(HERE.parent))
+    import rushlight.alias
+
+    rushlight.alias.install()
+    from _models import Task
+
+    task = Task(name, compiled, compiled, device, dtype)
+
+    def run(case):
+        out = task.cases[case]()
+        out._array().block_until_ready()
+        return out
+
+    return task, run, rushlight
+
+
+def _plain(t):
+    t = t.detach().cpu()
+    return (t.float() if t.is_floating_point() else t).numpy()
+
+
+def _weights(task) -> dict:
+    """The first weights and the data, by name, for engines that have other random streams."""
+    return {f"w:{k}": _plain(v) for k, v in task.model.state_dict().items()} | {
+        "x": _plain(task.x),
+        "y": _plain(task.y),
+    }
+
+
+def _jax_engine(module):
+    def start(name, compiled, device, dtype, file):
+        task = importlib.import_module(module).Task(name, np.load(file), dtype)
+
+        def run(case):
+            return task.cases[case]().block_until_ready()
+
+        return task, run, None
+
+    return start
+
+
+class Memory:
+    """The largest resident size since the last ``forget``, from the kernel's own counter."""
+
+    @staticmethod
+    def forget() -> None:
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            pass
+
+    @staticmethod
+    def peak() -> int:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+
+def _number(out):
+    return np.asarray(out.detach().float().cpu().numpy() if hasattr(out, "detach") else out, np.float64)
+
+
+def serve(run, task, library) -> None:
+    """Answer requests until the pipe closes."""
+    answer({"ready": True, "version": getattr(library, "__version__", "")})
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer(handle(request, run, task))
+        except Exception as error:
+            traceback.print_exc()
+            answer({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+def handle(request: dict, run, task) -> dict:
+    what = request["do"]
+    if what == "check":
+        arrays = {"infer": _number(run("infer")), "infer1": _number(run("infer1"))}
+        arrays["losses"] = np.stack([_number(run("train")) for _ in range(3)])
+        np.savez(request["file"], **arrays)
+        return {}
+    if what == "time":
+        case, times = request["case"], []
+        for _ in range(request.get("warm", 1)):
+            run(case)
+        for _ in range(request["repeats"]):
+            began = time.perf_counter()
+            run(case)
+            times.append(time.perf_counter() - began)
+        return {"times": times}
+    if what == "memory":
+        Memory.forget()
+        for _ in range(3):
+            run(request["case"])
+        return {"peak": Memory.peak()}
+    raise ValueError(what)
+
+
+def answer(value: dict) -> None:
+    print("@@" + json.dumps(value), flush=True)
+
+
+def main() -> None:
+    engine, name, device, dtype, file = sys.argv[1:6]
+    sys.path.insert(0, str(HERE))
+    library, _, mode = engine.partition(".")
+    if library in ("torch", "rushlight"):
+        task, run, module = (_torch if library == "torch" else _rushlight)(name, mode == "compile", device, dtype)
+        if library == "torch" and not mode and not Path(file).exists():
+            np.savez(file, **_weights(task))
+    else:
+        task, run, module = _jax_engine(f"_{library}")(name, True, device, dtype, file)
+    serve(run, task, module)
+
+
+if __name__ == "__main__":
+    main()
