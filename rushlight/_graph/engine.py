@@ -122,7 +122,8 @@ def backward(roots, *, keep_graph=False, create_graph=False, wanted=None, accumu
     captured: dict = {}
     wanted_set = None if wanted is None else {edge_key(edge) for edge in wanted}
     useful: Any = None if wanted_set is None else _reachable([edge for edge, _ in roots], wanted_set)
-    previous, state.grad = state.grad, create_graph
+    previous, state.grad = (state.grad, state.capturing), create_graph
+    state.capturing = wanted is not None
     try:
         for edge, grad in roots:
             walk.give(edge, grad)
@@ -162,7 +163,7 @@ def backward(roots, *, keep_graph=False, create_graph=False, wanted=None, accumu
             if accumulate:
                 Values.accumulate(leaf, grad, create_graph)
     finally:
-        state.grad = previous
+        state.grad, state.capturing = previous
     return captured
 
 

@@ -18,6 +18,7 @@ class _State(threading.local):
     anomaly_check_nan = True
     trace: Any = None
     vmap: Any = None
+    capturing = False
     autocast: Any = None
 
 
