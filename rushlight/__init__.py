@@ -79,8 +79,9 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda", "distributed", "fft", "func", "inspect", "linalg", "masked",
-        "models", "nn", "optim", "random", "signal", "special", "utils", "version",
+        "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda", "distributed", "fft",
+        "func", "inspect", "linalg", "masked", "models", "nn", "optim", "random", "signal", "special", "testing",
+        "utils", "version",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.

@@ -303,6 +303,8 @@ def _searchsorted(sequence: Array, values: Array, sorter: Array | None, right, n
                 f"boundaries tensor and input value tensor must match, but we got boundaries tensor "
                 f"{list(sequence.shape)} and input value tensor {list(values.shape)}"
             )
+        if not sequence.size or not values.size:
+            return jnp.zeros(values.shape, jnp.int32 if narrow else jnp.int64)
         flat = sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1])
         out = jax.vmap(lambda s, v: jnp.searchsorted(s, v, side=side))(*flat).reshape(values.shape)
     return out.astype(jnp.int32 if narrow else jnp.int64)
