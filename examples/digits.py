@@ -109,7 +109,7 @@ def main():
     parser = argparse.ArgumentParser(description="Train a small residual network on handwritten digits.")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=0.1)
+    parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("digits.pth"), help="where to save the trained weights")
     parser.add_argument("--save-initial", type=Path, help="also save the weights before the first step")
