@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -88,21 +88,25 @@ def _compare(actual: Any, expected: Any, options):
         for key in actual:
             _within(repr(key), actual[key], expected[key], options)
     elif _is_sequence(actual) and _is_sequence(expected):
-        if len(actual) != len(expected):
-            raise _Mismatch(f"The length of the sequences mismatch: {len(actual)} != {len(expected)}")
-        for i, (a, b) in enumerate(zip(actual, expected)):
-            _within(i, a, b, options)
+        _compare_items(actual, expected, options)
     else:
         raise _Mismatch(
             f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}.", TypeError
         )
 
 
+def _compare_items(actual: Sequence, expected: Sequence, options):
+    if len(actual) != len(expected):
+        raise _Mismatch(f"The length of the sequences mismatch: {len(actual)} != {len(expected)}")
+    for i, (a, b) in enumerate(zip(actual, expected)):
+        _within(i, a, b, options)
+
+
 def _is_number(x):
     return isinstance(x, (int, float, complex, np.number)) and not isinstance(x, bool)
 
 
-def _is_sequence(x):
+def _is_sequence(x) -> TypeGuard[Sequence]:
     return isinstance(x, Sequence) and not isinstance(x, str)
 
 
