@@ -21,7 +21,7 @@ from ._graph.modes import (
 from ._settings import *
 from ._tensor.printing import set_printoptions
 from ._tensor.tensor import Tensor
-from ._version import TORCH_VERSION as __version__
+from .torch_version import __version__
 from .dtypes import *
 from .dtypes import bool_ as bool
 from .ops._promotion import can_cast, promote_types, result_type
@@ -79,15 +79,17 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda", "distributed", "fft",
-        "func", "inspect", "linalg", "masked", "models", "nn", "optim", "random", "signal", "special", "testing",
-        "utils", "version",
+        "_C", "_dynamo", "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda",
+        "distributed", "fft", "func", "futures", "fx", "hub", "inspect", "jit", "linalg", "masked", "models", "mps",
+        "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random", "serialization", "signal",
+        "special", "storage", "testing", "torch_version", "types", "utils", "version", "xpu",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.
 _LAZY_NAMES = {
     "compile": "compiler",
     "vmap": "func",
+    "UntypedStorage": "storage",
     **dict.fromkeys(
         [
             "autocast", "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache",

@@ -99,7 +99,17 @@ def set_default_tensor_type(t, /) -> None:
     dtypes.set_default_dtype(found)
 
 
+def _assert(condition, message: str) -> None:
+    """Python's ``assert`` as a function, which programs written for tracers call.
+
+    Raises:
+        AssertionError: the condition is false.
+    """
+    if not condition:
+        raise AssertionError(message)
+
+
 __all__ = [
-    "e", "get_device", "inf", "is_complex", "is_conj", "is_distributed", "is_floating_point", "is_inference", "is_neg",
-    "is_nonzero", "is_signed", "is_storage", "nan", "newaxis", "numel", "pi", "set_default_tensor_type", "typename",
+    "_assert", "e", "get_device", "inf", "is_complex", "is_conj", "is_distributed", "is_floating_point",
+    "is_inference", "is_neg", "is_nonzero", "is_signed", "is_storage", "nan", "newaxis", "numel", "pi", "set_default_tensor_type", "typename",
 ]  # fmt: skip

@@ -1,0 +1,8 @@
+"""Owns ``torch.utils.model_zoo``, the older name of loading weights from an address; re-exports only.
+
+May import hub.
+"""
+
+from ..hub import load_state_dict_from_url as load_url
+
+__all__ = ["load_url"]
