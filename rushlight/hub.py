@@ -24,7 +24,8 @@ from .checkpoint import load as _load_file
 #: A file named ``name-0123abcd.pth`` says how its SHA-256 begins.
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 _CHUNK = 1 << 20
-_folder: list[str] = []
+_Names = list  # ``list`` is a function of torch's below
+_folder: _Names[str] = []
 
 
 def get_dir() -> str:
@@ -158,7 +159,7 @@ def _entry(module: Any, name: str) -> Callable:
     return made
 
 
-def _entries(module: Any) -> list[str]:
+def _entries(module: Any) -> _Names[str]:
     return [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
 
 
@@ -179,7 +180,7 @@ def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", **kwa
     return _entry(_hubconf(repo_or_dir, source), model)(*args, **kwargs)
 
 
-def list(github: str, *, source: str = "github", **about_github: Any):
+def list(github: str, *, source: str = "github", **about_github: Any) -> _Names[str]:
     """The functions that a folder's ``hubconf.py`` offers; arguments as for ``load``.
 
     Raises:

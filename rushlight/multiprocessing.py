@@ -12,7 +12,7 @@ import signal
 import tempfile
 import traceback
 from collections.abc import Callable
-from multiprocessing import *  # noqa: F403
+from multiprocessing import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
 from typing import Any
 
 from ._errors import missing_name, not_supported
@@ -221,6 +221,7 @@ def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name) from None
 
 
+# pyright: reportUnsupportedDunderAll=false
 __all__ = [
     *multiprocessing.__all__, "ProcessContext", "ProcessException", "ProcessExitedException",
     "ProcessRaisedException", "SpawnContext", "get_all_sharing_strategies", "get_sharing_strategy",

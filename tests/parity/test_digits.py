@@ -9,6 +9,7 @@ import pytest
 from processes import ROOT
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.xdist_group("digits")
 
 DIGITS = ROOT / "examples" / "digits.py"
 EPOCHS = 2
