@@ -6,8 +6,9 @@ import json
 import time
 
 import pytest
-import rushlight as torch
 from processes import run_code
+
+import rushlight as torch
 
 MODULES = [
     "accelerator", "amp", "autograd.anomaly_mode", "autograd.functional", "autograd.grad_mode",
