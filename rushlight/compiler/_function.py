@@ -20,6 +20,7 @@ from .. import _device, dtypes
 from .._graph.modes import state
 from . import _explain
 from ._entry import Entry, varying
+from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument
 from ._roots import Found, is_module, is_optimizer
 from ._trace import MoreState, Trace, Unsupported
@@ -44,12 +45,15 @@ class Compiled:
     Args:
         function: what to compile.
         fullgraph: raise where Python needs a value that a program does not have, instead of running eagerly.
+        scan_layers: roll stacks of identical layers into one loop.
         name: what to call it in messages.
     """
 
-    def __init__(self, function, *, fullgraph: bool = False, name: str | None = None, owner=None):
+    def __init__(
+        self, function, *, fullgraph: bool = False, scan_layers: bool = False, name: str | None = None, owner=None
+    ):
         functools.update_wrapper(self, function, updated=())
-        self.function, self.fullgraph, self.owner = function, fullgraph, owner
+        self.function, self.fullgraph, self.scan_layers, self.owner = function, fullgraph, scan_layers, owner
         self.name = name or getattr(function, "__qualname__", type(function).__name__)
         self.entries: dict = {}
         self.history: list = []
@@ -60,6 +64,11 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}>"
+
+    @property
+    def options(self) -> tuple:
+        """What a copy is made with."""
+        return self.fullgraph, self.scan_layers, self.name
 
     def __get__(self, instance, owner=None):
         """As a method: one compiled function for each instance, held by it."""
@@ -73,7 +82,7 @@ class Compiled:
                 reference = weakref.ref(instance)
                 made = Compiled(
                     functools.partial(_call_method, self.function, reference), fullgraph=self.fullgraph,
-                    name=self.name, owner=reference,
+                    scan_layers=self.scan_layers, name=self.name, owner=reference,
                 )  # fmt: skip
                 self._bound[instance] = made
         except TypeError:
@@ -164,7 +173,7 @@ class Compiled:
         try:
             for _ in range(16):
                 try:
-                    result = Trace(found, leaves, numbers).run(self.function, args, kwargs)
+                    result = self._run_trace(found, leaves, numbers, args, kwargs)
                     break
                 except MoreState:
                     for optimizer in list(found.optimizers.values()):
@@ -183,6 +192,18 @@ class Compiled:
             if not any(id(s) in touched for s in storages):
                 undo()
         return entry
+
+    def _run_trace(self, found, leaves, numbers, args, kwargs):
+        places = find_stacks(found.modules.values()) if self.scan_layers else {}
+        watch = Watch(places) if places else None
+        result = Trace(found, leaves, numbers, watch).run(self.function, args, kwargs)
+        roll = watch.proven if watch is not None else ()
+        while roll:
+            try:
+                return Trace(found, leaves, numbers, Watch(places, roll)).run(self.function, args, kwargs)
+            except NotAlike as error:
+                roll.discard(id(error.stack))
+        return result
 
     def _give_up(self, key, reason: str) -> None:
         self.entries.setdefault(key, []).insert(0, None)
@@ -257,7 +278,8 @@ class _Compile:
 
     def __call__(
         self, model=None, *, fullgraph: bool = False, dynamic: bool | None = None, backend="xla",
-        mode: str | None = None, options: dict | None = None, disable: bool = False, name: str | None = None,
+        mode: str | None = None, options: dict | None = None, disable: bool = False, scan_layers: bool = False,
+        name: str | None = None,
     ):  # fmt: skip
         """Turn a function of tensors, or a module, into one XLA program for each way it is called.
 
@@ -272,6 +294,8 @@ class _Compile:
             mode: torch's presets; XLA has none, all mean the same.
             options: not supported.
             disable: return ``model`` as it is.
+            scan_layers: roll stacks of identical blocks (in a ``Sequential`` or ``ModuleList``) into one loop, so that
+                a deep model compiles as fast as a shallow one; only where each block feeds the next and nothing else.
             name: what to call it in messages.
 
         Raises:
@@ -286,12 +310,14 @@ class _Compile:
             tensor([2., 2.])
         """
         chosen = self.check(
-            fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, name=name
-        )
+            fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, scan_layers=scan_layers,
+            name=name,
+        )  # fmt: skip
         if model is None:
             return functools.partial(
-                self, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, disable=disable, name=name
-            )
+                self, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, disable=disable,
+                scan_layers=scan_layers, name=name,
+            )  # fmt: skip
         if disable:
             return model
         if is_module(model):
@@ -305,7 +331,9 @@ class _Compile:
         return Compiled(model, **chosen)
 
     @staticmethod
-    def check(*, fullgraph=False, dynamic=None, backend="xla", mode=None, options=None, name=None) -> dict:
+    def check(
+        *, fullgraph=False, dynamic=None, backend="xla", mode=None, options=None, scan_layers=False, name=None
+    ) -> dict:
         """What of ``compile``'s options matters here.
 
         Raises:
@@ -316,7 +344,7 @@ class _Compile:
                 f"compile(options={options!r}) is not supported by rushlight: these are settings of torch's compiler. "
                 "Leave options out."
             )
-        return {"fullgraph": bool(fullgraph), "name": name}
+        return {"fullgraph": bool(fullgraph), "scan_layers": bool(scan_layers), "name": name}
 
     disable = _disable()
     explain = staticmethod(_explain.explain)

@@ -18,13 +18,19 @@ def _call(reference, *args, **kwargs):
     return reference()._call_with_hooks(args, kwargs)
 
 
-def compiled_call(module, fullgraph: bool = False, name: str | None = None) -> Compiled:
+def compiled_call(module, fullgraph: bool = False, scan_layers: bool = False, name: str | None = None) -> Compiled:
     """A compiled function that calls a module, hooks included."""
     function = functools.partial(_call, weakref.ref(module))
-    return Compiled(function, fullgraph=fullgraph, name=name or type(module).__name__, owner=weakref.ref(module))
+    return Compiled(
+        function,
+        fullgraph=fullgraph,
+        scan_layers=scan_layers,
+        name=name or type(module).__name__,
+        owner=weakref.ref(module),
+    )
 
 
-def compiled_twin(module, fullgraph: bool = False, name: str | None = None):
+def compiled_twin(module, fullgraph: bool = False, scan_layers: bool = False, name: str | None = None):
     """A module of the same class, with the same attributes in the same dict, whose call is compiled.
 
     Parameter names stay as they are, and what is set on one is set on both.
@@ -33,7 +39,7 @@ def compiled_twin(module, fullgraph: bool = False, name: str | None = None):
     twin = object.__new__(kind)
     object.__setattr__(twin, "__dict__", module.__dict__)
     object.__setattr__(twin, "_original", module)
-    object.__setattr__(twin, "_compiled_function", compiled_call(module, fullgraph, name))
+    object.__setattr__(twin, "_compiled_function", compiled_call(module, fullgraph, scan_layers, name))
     return twin
 
 
@@ -48,10 +54,10 @@ def _twin_class(kind):
                 return self._compiled_function(*args, **kwargs)
 
             def __deepcopy__(self, memo):
-                return compiled_twin(copy.deepcopy(self._original, memo), self._compiled_function.fullgraph)
+                return compiled_twin(copy.deepcopy(self._original, memo), *self._compiled_function.options)
 
             def __reduce_ex__(self, protocol):
-                return compiled_twin, (self._original, self._compiled_function.fullgraph)
+                return compiled_twin, (self._original, *self._compiled_function.options)
 
         Twin.__name__, Twin.__qualname__, Twin.__module__ = kind.__name__, kind.__qualname__, kind.__module__
         found = _classes[kind] = Twin

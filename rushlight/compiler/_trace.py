@@ -6,12 +6,12 @@ May import the tensor cell, the tape, modes and jax; the entry it fills is a pla
 from __future__ import annotations
 
 import gc
-import sys
 import weakref
 from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 
 from .._graph import engine
@@ -21,11 +21,10 @@ from .._hooks import changes
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from . import _split
+from ._record import recording
 from ._roots import MISSING, fingerprint, is_module, is_plain
 from ._tree import replace_numbers, take_apart
 
-# Loaded by whoever has a module; this layer does not import it.
-_MODULE = __name__.replace("compiler._trace", "nn.modules.module")
 # Attributes that belong to the machinery: they are compared as structure, or do not matter.
 _STRUCTURE = ("_parameters", "_buffers", "_modules")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -55,10 +54,13 @@ class Trace:
         found: the state that may be touched.
         leaves: the arguments taken apart.
         numbers: where numbers come from that are inputs.
+        watch: what is known of stacks of identical layers, where these are rolled.
+        outer: the trace that this one is part of, when it traces one layer of a stack.
     """
 
-    def __init__(self, found, leaves, numbers):
-        self.found, self.leaves, self.numbers = found, leaves, numbers
+    def __init__(self, found, leaves, numbers, watch=None, outer=None):
+        self.found, self.leaves, self.numbers, self.watch, self.outer = found, leaves, numbers, watch, outer
+        self.rows: dict = {}
         self.reads: dict = {}
         self.odd: list = []
         self.visited: dict = {}
@@ -101,6 +103,14 @@ class Trace:
     def bear(self, tensor) -> None:
         """Note a tensor made inside."""
         self.born.append(weakref.ref(tensor._storage))
+
+    def stacked(self, storages):
+        """The arrays of slots as rows of one array; made once for as long as none is written."""
+        arrays = [s.array for s in storages]
+        held = self.rows.get(tuple(map(id, arrays)))
+        if held is None:
+            held = self.rows[tuple(map(id, arrays))] = jnp.stack(arrays), arrays
+        return held[0]
 
     def host(self, action, optimizer) -> None:
         """Do something to an optimizer's numbers on every call: before the program, or after it.
@@ -153,14 +163,14 @@ class Trace:
         ]
         count, previous, modes = changes.count, state.trace, (state.grad, state.inference)
         real = [s.array for s in self.states]
-        for group in _equal_scalars(self.found.optimizers.values()):
+        for group in _equal_scalars(self.found.optimizers.values()) if self.outer is None else ():
             places = [self.places[id(s)] for s in group if id(s) in self.places]
             self.shared.update((p, places[0]) for p in places[1:])
         given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.numbers]]
         result = SimpleNamespace(trace=self)
         state.trace = self
         try:
-            with _recording():
+            with recording():
                 closed = jax.make_jaxpr(lambda *arrays: self._body(function, args, kwargs, arrays, result))(*given)
         except BaseException:
             for action in reversed(self.undo):
@@ -201,11 +211,11 @@ class Trace:
             for name in ("_base", "_cache", "_relative", "_seen", "_history"):
                 t.__dict__.pop(name, None)
             t._node, t._index, t._requires_grad = None, 0, wants
-        outer = []
+        if self.outer is not None and state.grad and any(t._requires_grad for t in self.owners):
+            self.arguments[0]._requires_grad = True  # the result of one layer is the argument of the next
         for t in self.owners:
             if t._base is None and t._node is not None:
                 t._node, t._index, t._requires_grad = None, 0, True
-                outer.append(t)
         self.private = [t._storage for t in self.arguments]
         marks = []
         for t in self.foreign:
@@ -213,7 +223,7 @@ class Trace:
                 mark = Held(t._grad)
                 t._grad = mark
                 marks.append((t, mark))
-        self.attributes: dict = {}
+        self.attributes: dict = dict(self.outer.attributes) if self.outer is not None else {}
         self.traced_numbers = numbers
         values = list(self.leaves.numbers)
         for number, traced in zip(self.numbers, numbers):
@@ -221,7 +231,10 @@ class Trace:
         if any(v is not old for v, old in zip(values, self.leaves.numbers)):
             args, kwargs = replace_numbers((args, kwargs), iter(values))
         out = function(*args, **kwargs)
-        return self._collect(out, marks, arguments, result)
+        outputs = self._collect(out, marks, arguments, result)
+        if self.watch is not None:
+            self.watch.finish()
+        return outputs
 
     # -- what came of it ----------------------------------------------------------------------------------------
 
@@ -240,6 +253,8 @@ class Trace:
                 return len(kinds) - 1
             if not isinstance(value, Tensor):
                 return None
+            if self.watch is not None:
+                self.watch.consume(value)
             if id(value) in seen:
                 return seen[id(value)]
             home = self.places.get(id(value._storage))
@@ -457,30 +472,3 @@ def _equal_scalars(optimizers):
                     if isinstance(value, Tensor) and value.dim() == 0 and not value._path:
                         groups.setdefault(id(value._storage.array), []).append(value._storage)
         yield from (group for group in groups.values() if len(group) > 1)
-
-
-class _recording:
-    """Tells the trace of every attribute that is read from a module, for the length of a block."""
-
-    def __enter__(self):
-        found = sys.modules.get(_MODULE)
-        self.base: Any = None if found is None or "__getattribute__" in vars(found.Module) else found.Module
-        if self.base is not None:
-            self.base.__getattribute__ = _getattribute
-
-    def __exit__(self, *exc):
-        if self.base is not None:
-            del self.base.__getattribute__
-
-
-def _getattribute(self, name):
-    trace = state.trace
-    try:
-        value = object.__getattribute__(self, name)
-    except AttributeError:
-        if trace is not None and name[:2] != "__":
-            trace.missing(self, name)
-        raise
-    if trace is None or name[:2] == "__":
-        return value
-    return trace.read(self, name, value)

@@ -103,9 +103,11 @@ def execute(program: Program, inputs, cls=Tensor) -> Any:
 def _stage(program: Program, inputs, cls):
     """``execute`` inside a trace."""
     arrays, edges, where = [], [], None
-    grad = state.grad
+    grad, watch = state.grad, state.trace.watch
     for x in inputs:
         if isinstance(x, Tensor):
+            if watch is not None:
+                watch.consume(x)
             arrays.append(x._array())
             if x._storage.device is not where:
                 where = x._storage.device if where is None else _one_device(inputs)
@@ -182,6 +184,9 @@ def hashable(value):
         return value.item() if value.dim() == 0 else tuple(value.tolist())
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Tracer):
+        # Whoever traces a number as an input learns that it must be a constant.
+        raise jax.errors.ConcretizationTypeError(value, "This option of an operator must be a Python value.")
     return value
 
 
@@ -190,7 +195,10 @@ class Op:
 
     Attributes:
         fn: the pure JAX function it was declared from.
+        numbers: which tensor parameters also take Python numbers; None for all.
     """
+
+    numbers: frozenset | None = None
 
     def __init__(self, fn, name, *, promote, linear, view, differentiable, inverse, geometry, options):
         self.fn = fn
@@ -275,7 +283,7 @@ class Op:
             elif value is None and kind != TENSOR:
                 key.append(absent)
             else:
-                inputs.append(self._number(value, len(key) + len(inputs), kind))
+                inputs.append(self._number(value, len(key) + len(inputs), kind, bound))
         key = tuple(key)
         program = self.programs.get(key)
         if program is None:
@@ -287,8 +295,15 @@ class Op:
                 raise
         return program, inputs
 
-    def _number(self, value, position, kind):
-        if type(value) in _PYTHON_NUMBERS:
+    def _number(self, value, position, kind, bound):
+        allowed = self.numbers is None or kind == NUMBER or self.names[position] in self.numbers
+        if allowed and type(value) in _PYTHON_NUMBERS:
+            if position == 0 and self.numbers is not None and not any(isinstance(x, Tensor) for x in bound):
+                given = ", ".join(type_name(x) for x in bound)
+                raise TypeError(
+                    f"{self.name}() received an invalid combination of arguments - got ({given}), but expected at "
+                    "least one Tensor"
+                )
             return value
         if isinstance(value, (np.generic, jax.Array)):
             return value.item() if isinstance(value, np.generic) else value
@@ -458,7 +473,7 @@ def _op_by_name(name: str) -> Op:
 
 def op(
     fn=None, *, name=None, method=True, inplace=False, promote=None, linear=False, view=False, differentiable=True,
-    inverse=None, geometry=None, options=None,
+    inverse=None, geometry=None, options=None, numbers=None,
 ) -> Any:  # fmt: skip
     """Declare an operator from a pure JAX function.
 
@@ -476,16 +491,18 @@ def op(
         inverse: for a view, ``(array, value, **static) -> array`` that writes back.
         geometry: for a view, ``(shape, strides, offset, *dynamic, **static)`` giving the three for the result.
         options: XLA compiler options.
+        numbers: which tensor parameters also take Python numbers; None for all.
     """
     if fn is None:
         return functools.partial(
             op, name=name, method=method, inplace=inplace, promote=promote, linear=linear, view=view,
-            differentiable=differentiable, inverse=inverse, geometry=geometry, options=options,
+            differentiable=differentiable, inverse=inverse, geometry=geometry, options=options, numbers=numbers,
         )  # fmt: skip
     made = Op(
         fn, name or fn.__name__, promote=promote, linear=linear, view=view, differentiable=differentiable,
         inverse=inverse, geometry=geometry, options=options,
     )  # fmt: skip
+    made.numbers = None if numbers is None else frozenset(numbers)
     REGISTRY[made.name] = made
     if method:
         attach(method if isinstance(method, str) else made.name, made)
