@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from . import names, numpy_pickles, plain_types
+from .brief import brief
 from .builders import BUILDERS, MORE_VALUES, VALUES, bad
 from .stub import Stub
+from .unpickler import check_nest
 
 # A file that names one of these means harm; it is refused even where unknown names only become stubs.
 _BLOCKED = frozenset(
@@ -168,9 +170,9 @@ class Policy:
             return Stub(func.class_name, args)
         if self._trusted(func):
             return func(*args)
-        if func in self._built_lazily() and args in ((True,), (False,)):
+        if any(func is one for one in self._built_lazily()) and len(args) == 1 and type(args[0]) is bool:
             return func(*args)
-        raise pickle.UnpicklingError(f"Trying to call reduce for unrecognized function {func!r:.100}")
+        raise pickle.UnpicklingError(f"Trying to call reduce for unrecognized function {brief(func)}")
 
     def new(self, kind, args, kwargs=None):
         """Make the object NEWOBJ asks for, without running its ``__init__``.
@@ -193,7 +195,7 @@ class Policy:
             return build(args, kwargs)
         raise pickle.UnpicklingError(
             "Can only create new object for nn.Parameter or classes allowlisted via `add_safe_globals` but got "
-            f"{kind!r:.100}"
+            f"{brief(kind)}"
         )
 
     def build(self, obj, state) -> None:
@@ -221,7 +223,13 @@ class Policy:
                 numpy_pickles.hold(obj, Stub("numpy.ndarray", (), state=state))
         elif plain_types.fill(obj, state):
             return
-        elif kind in self._built or self._trusted(kind):
+        elif kind in self._built:
+            # Our own classes keep names and values; their code must not meet anything else.
+            if not isinstance(state, dict) or any(type(key) is not str for key in state):
+                raise bad(f"state of {kind.__name__}", (state,))
+            check_nest(state)
+            _fill(obj, state)
+        elif self._trusted(kind):
             _fill(obj, state)
         else:
             raise pickle.UnpicklingError(

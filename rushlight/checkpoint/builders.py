@@ -16,6 +16,7 @@ from rushlight._device import device
 from rushlight._tensor.tensor import Tensor
 
 from . import inert, names, numpy_pickles, plain_types, rebuild
+from .brief import brief
 from .storages import StorageType
 from .stub import Stub
 from .unpickler import check_key
@@ -25,13 +26,15 @@ from .unpickler import check_key
 
 def bad(what: str, args) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(
-        f"{what} in a checkpoint: received unexpected arguments {args!r:.100}. The file is damaged."
+        f"{what} in a checkpoint: received unexpected arguments {brief(args)}. The file is damaged."
     )
 
 
 def _collection(kind):
     def build(args, kwargs):
         if len(args) > 1 or kwargs or (args and not isinstance(args[0], (list, tuple, dict, set, frozenset))):
+            raise bad(kind.__name__, args)
+        if kind is Counter and args and not isinstance(args[0], dict):
             raise bad(kind.__name__, args)
         for item in args[0] if args else ():
             if issubclass(kind, dict) and not isinstance(args[0], dict):

@@ -14,6 +14,7 @@ import numpy as np
 from rushlight import dtypes
 from rushlight._tensor.tensor import Tensor, from_host
 
+from .brief import brief
 from .names import TorchName, torch_name
 
 
@@ -158,10 +159,10 @@ def sparse(layout, data) -> InertTensor:
         )
         parts: dict[str, Any] = dict(zip((*names, "values"), tensors))
     else:
-        raise TypeError(f"sparse tensor in a checkpoint: received layout {layout!r:.40} with {data!r:.60}")
+        raise TypeError(f"sparse tensor in a checkpoint: received layout {brief(layout, 40)} with {brief(data)}")
     whole = isinstance(size, tuple) and all(type(n) is int and 0 <= n < 1 << 62 for n in size)
     if not whole or not all(isinstance(t, Tensor) for t in tensors) or coalesced not in (None, True, False):
-        raise TypeError(f"sparse tensor in a checkpoint: expected tensors and a size, received {data!r:.80}")
+        raise TypeError(f"sparse tensor in a checkpoint: expected tensors and a size, received {brief(data)}")
     return InertTensor(kind, parts["values"].dtype, size, parts)
 
 
@@ -173,7 +174,9 @@ def nested(buffer, sizes, strides, offsets) -> InertTensor:
     """
     parts = {"buffer": buffer, "sizes": sizes, "strides": strides, "offsets": offsets}
     if not all(isinstance(t, Tensor) for t in parts.values()) or not sizes.dim():
-        raise TypeError(f"nested tensor in a checkpoint: expected four tensors, received {tuple(parts.values())!r:.80}")
+        raise TypeError(
+            f"nested tensor in a checkpoint: expected four tensors, received {brief(tuple(parts.values()))}"
+        )
     return InertTensor("nested", buffer.dtype, None, parts)
 
 
@@ -185,18 +188,20 @@ def check_scheme(params, size: tuple) -> dict[str, Any]:
     """
     scheme = params[0] if isinstance(params, tuple) and params else None
     if not isinstance(scheme, TorchName) or SCHEMES.get(scheme.name) is not scheme:
-        raise TypeError(f"quantized tensor in a checkpoint: expected a scheme, received {params!r:.60}")
+        raise TypeError(f"quantized tensor in a checkpoint: expected a scheme, received {brief(params)}")
     if scheme.name == "per_tensor_affine":
         if len(params) != 3 or type(params[1]) not in (int, float) or type(params[2]) is not int:
-            raise TypeError(f"quantized tensor in a checkpoint: expected scale and zero point, received {params!r:.60}")
+            raise TypeError(
+                f"quantized tensor in a checkpoint: expected scale and zero point, received {brief(params)}"
+            )
         return {"scheme": scheme, "scale": float(params[1]), "zero_point": params[2]}
     if scheme.name not in ("per_channel_affine", "per_channel_affine_float_qparams") or len(params) != 4:
-        raise TypeError(f"quantized tensor in a checkpoint: received the parameters {params!r:.60}")
+        raise TypeError(f"quantized tensor in a checkpoint: received the parameters {brief(params)}")
     scales, zeros, axis = params[1:]
     lists = all(isinstance(v, (list, Tensor)) for v in (scales, zeros))
     if not lists or type(axis) is not int or not 0 <= axis < len(size):
         raise ValueError(
-            f"quantized tensor in a checkpoint: per_channel axis {axis!r:.20} out of range for size {size}"
+            f"quantized tensor in a checkpoint: per_channel axis {brief(axis, 20)} out of range for size {size}"
         )
     counts = [len(v) if isinstance(v, list) else v.numel() for v in (scales, zeros)]
     if counts != [size[axis]] * 2:
@@ -212,7 +217,7 @@ def check_scheme(params, size: tuple) -> dict[str, Any]:
 
 def _numbers(values: list) -> list:
     if any(type(v) not in (int, float) for v in values):
-        raise TypeError(f"quantized tensor in a checkpoint: expected numbers, received {values!r:.60}")
+        raise TypeError(f"quantized tensor in a checkpoint: expected numbers, received {brief(values)}")
     return values
 
 

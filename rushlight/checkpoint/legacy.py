@@ -18,6 +18,7 @@ import numpy as np
 from . import rebuild
 from .allowlist import Policy
 from .archive_reader import aligned_bytes, fill, remaining
+from .brief import brief
 from .pickler import Pickler
 from .storages import LoadedStorage, StorageTable, StorageType, text
 from .stub import Stub
@@ -54,7 +55,9 @@ def scan(file, encoding: str) -> tuple[list[tuple], list[str]]:
 
 
 def _nothing(pid):
-    raise pickle.UnpicklingError(f"header of a checkpoint: expected plain values, received a persistent id {pid!r:.60}")
+    raise pickle.UnpicklingError(
+        f"header of a checkpoint: expected plain values, received a persistent id {brief(pid)}"
+    )
 
 
 def load(file, map_location, weights_only: bool, encoding: str):
@@ -82,15 +85,15 @@ def load(file, map_location, weights_only: bool, encoding: str):
         raise RuntimeError("Invalid magic number; corrupt file? Expected a checkpoint written by torch.save.")
     version = header()
     if version != VERSION:
-        raise RuntimeError(f"Invalid protocol version: {version!r:.60}, expected {VERSION}")
+        raise RuntimeError(f"Invalid protocol version: {brief(version)}, expected {VERSION}")
     system = header()
     big = isinstance(system, dict) and system.get("little_endian") is False
     begin = file.tell()
     # The storages follow the pickle that needs them, so it is walked through once without building anything.
     ids, _ = scan(file, encoding)
-    sizes = {text(pid[2]): pid for pid in ids if len(pid) == 6 and text(pid[0]) == "storage"}
+    sizes = {text(p[2]): p for p in ids if len(p) == 6 and text(p[0]) == "storage" and isinstance(text(p[2]), str)}
     keys = header()
-    if not isinstance(keys, list) or any(text(k) not in sizes for k in keys):
+    if not isinstance(keys, list) or any(not isinstance(text(k), str) or text(k) not in sizes for k in keys):
         raise pickle.UnpicklingError(
             "storage keys of a checkpoint: expected those the pickle names. The file is damaged."
         )
@@ -104,7 +107,7 @@ def load(file, map_location, weights_only: bool, encoding: str):
     def fetch(key: str, size: int) -> np.ndarray:
         block = blocks.get(key)
         if block is None or len(block) != size:
-            raise RuntimeError(f"storage {key!r:.60} of a checkpoint: expected {size} bytes. The file is damaged.")
+            raise RuntimeError(f"storage {brief(key)} of a checkpoint: expected {size} bytes. The file is damaged.")
         return block
 
     table = StorageTable(fetch, map_location, big)
@@ -118,7 +121,7 @@ def _persistent(table: StorageTable, pid):
         # A class with its source code, which torch compared with the installed one; the class was already found.
         return pid[1]
     if kind != "storage" or len(pid) != 6:
-        raise pickle.UnpicklingError(f"Only persistent_load of storage is allowed, but got {pid!r:.60}")
+        raise pickle.UnpicklingError(f"Only persistent_load of storage is allowed, but got {brief(pid)}")
     found = table.get(*pid[1:5])
     if pid[5] is None:
         return found
@@ -129,7 +132,7 @@ def _part(root: LoadedStorage, view) -> LoadedStorage:
     """A storage that is a window on another one, as PyTorch before 0.4 could make."""
     sound = isinstance(view, tuple) and len(view) == 3 and all(type(n) is int and n >= 0 for n in view[1:])
     if not sound or root.dtype is None or view[1] + view[2] > root.size():
-        raise pickle.UnpicklingError(f"view of a storage in a checkpoint: received {view!r:.60}. The file is damaged.")
+        raise pickle.UnpicklingError(f"view of a storage in a checkpoint: received {brief(view)}. The file is damaged.")
     if view[1] == 0 and view[2] == root.size():
         return root
     key = view[1:]
@@ -210,32 +213,41 @@ def _read_tar(members: dict, map_location, encoding: str):
 
     for _ in range(_count(read("storages"))):
         key, location, kind = read("storages")
+        key = _name(key)
         if not isinstance(kind, StorageType) or kind.dtype is None:
             raise pickle.UnpicklingError(
-                f"storage of a tar checkpoint: expected a storage class, received {kind!r:.60}"
+                f"storage of a tar checkpoint: expected a storage class, received {brief(kind)}"
             )
         block = _read_block(members["storages"], kind.dtype.itemsize, "<")
         table = StorageTable(lambda key, size, block=block: block, map_location)
-        objects[str(key)] = table.get(kind, str(key), location, len(block) // kind.dtype.itemsize)
+        objects[key] = table.get(kind, key, location, len(block) // kind.dtype.itemsize)
     for target, root, offset, count in read("storages"):
-        objects[str(target)] = _part(objects[str(root)], (str(root), offset, count))
+        objects[_name(target)] = _part(objects[_name(root)], (_name(root), offset, count))
     for _ in range(_count(read("tensors"))):
         key, storage, _ = read("tensors")
         (ndim,) = struct.unpack("<i4x", members["tensors"].read(8))
         if not 0 <= ndim <= 64:
             raise pickle.UnpicklingError(f"tensor of a tar checkpoint: expected up to 64 dimensions, received {ndim}")
         numbers = struct.unpack(f"<{2 * ndim + 1}q", members["tensors"].read(8 * (2 * ndim + 1)))
-        objects[str(key)] = rebuild.make_tensor(
-            objects[str(storage)], numbers[-1], numbers[:ndim], numbers[ndim : 2 * ndim], False
+        objects[_name(key)] = rebuild.make_tensor(
+            objects[_name(storage)], numbers[-1], numbers[:ndim], numbers[ndim : 2 * ndim], False
         )
 
     def persistent(pid):
-        return pid[0] if isinstance(pid, tuple) and pid else objects[str(text(pid))]
+        return pid[0] if isinstance(pid, tuple) and pid else objects[_name(pid)]
 
     return read("pickle", persistent)
 
 
+def _name(value) -> str:
+    """What tells objects apart: numbers, which were addresses, or their text."""
+    value = text(value)
+    if type(value) not in (int, str):
+        raise pickle.UnpicklingError(f"key in a tar checkpoint: expected a number, received {brief(value)}")
+    return str(value)
+
+
 def _count(value) -> int:
     if type(value) is not int or value < 0:
-        raise pickle.UnpicklingError(f"count in a tar checkpoint: expected a whole number, received {value!r:.60}")
+        raise pickle.UnpicklingError(f"count in a tar checkpoint: expected a whole number, received {brief(value)}")
     return value

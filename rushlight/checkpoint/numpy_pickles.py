@@ -12,6 +12,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from .brief import brief
+
 # bool, integers, floats, complex, bytes and str: nothing that holds Python objects or nested fields.
 _DTYPE = re.compile(r"[<>|=]?([biufcSU])(\d{1,9})")
 
@@ -22,8 +24,8 @@ class UnusualType(pickle.UnpicklingError):
 
 def _bad(what: str, received) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(
-        f"numpy {what} in a checkpoint: expected plain numbers or text, received {received!r:.80}. Save it as a tensor "
-        "or as a list instead."
+        f"numpy {what} in a checkpoint: expected plain numbers or text, received {brief(received)}. Save it as a "
+        "tensor or as a list instead."
     )
 
 

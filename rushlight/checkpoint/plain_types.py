@@ -17,13 +17,15 @@ import types
 from collections import deque
 from typing import Any
 
+from .brief import brief
+
 _DECIMAL = re.compile(r"[+-]?(\d{1,1000}(\.\d{0,1000})?(E[+-]?\d{1,6})?|s?NaN|Infinity)", re.IGNORECASE)
 _BITS = 1 << 14
 
 
 def _bad(what: str, args) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(
-        f"{what} in a checkpoint: received unexpected arguments {args!r:.100}. The file is damaged."
+        f"{what} in a checkpoint: received unexpected arguments {brief(args)}. The file is damaged."
     )
 
 

@@ -23,6 +23,7 @@ from rushlight._tensor.tensor import Tensor, from_host, to_device
 from rushlight._tensor.unread import LazyStorage, Unread
 from rushlight.ops.shape import _as_strided, _permute
 
+from .brief import brief
 from .inert import ForeignDtype, InertTensor, check_scheme
 from .storages import LoadedStorage
 
@@ -110,7 +111,7 @@ def make_tensor(storage: LoadedStorage, offset, size, stride, requires_grad, dty
     own = (foreign.carrier if foreign else dtype) or getattr(storage, "dtype", None)
     if not isinstance(storage, LoadedStorage) or not isinstance(own, dtypes.dtype):
         raise TypeError(
-            f"tensor in a checkpoint: expected a storage and a dtype, received {storage!r:.60}, {dtype!r:.60}"
+            f"tensor in a checkpoint: expected a storage and a dtype, received {brief(storage)}, {brief(dtype)}"
         )
     foreign = foreign or storage.kind.foreign
     if foreign is None:
@@ -132,7 +133,7 @@ def make_quantized(storage: LoadedStorage, offset, size, stride, params, require
     """
     foreign = storage.kind.foreign if isinstance(storage, LoadedStorage) else None
     if foreign is None:
-        raise TypeError(f"quantized tensor in a checkpoint: expected a quantized storage, received {storage!r:.60}")
+        raise TypeError(f"quantized tensor in a checkpoint: expected a quantized storage, received {brief(storage)}")
     size, stride = _whole(size, "size"), _whole(stride, "stride")
     (offset,) = _whole((offset,), "storage_offset")
     parts = check_scheme(params, size)
@@ -148,7 +149,7 @@ def make_quantized(storage: LoadedStorage, offset, size, stride, params, require
 def make_converted(data, dtype, requires_grad) -> Tensor:
     """A tensor of an accelerator, which is saved as host values and the dtype that they had there."""
     if not isinstance(dtype, dtypes.dtype):
-        raise TypeError(f"tensor in a checkpoint: expected a dtype, received {dtype!r:.60}")
+        raise TypeError(f"tensor in a checkpoint: expected a dtype, received {brief(dtype)}")
     host = np.asarray(data._array()) if isinstance(data, Tensor) else data
     return _flagged(from_host(host.astype(dtype.np)), requires_grad, None)
 
@@ -234,7 +235,7 @@ def _window(array: np.ndarray, size: tuple, stride: tuple, offset: int) -> np.nd
 
 def _carry_out(tensor: Tensor, flags) -> Tensor:
     if not isinstance(flags, dict) or set(flags) - {"conj", "neg"}:
-        raise TypeError(f"tensor in a checkpoint: expected the flags conj and neg, received {flags!r:.60}")
+        raise TypeError(f"tensor in a checkpoint: expected the flags conj and neg, received {brief(flags)}")
     array: Any = tensor._array()
     if flags.get("conj"):
         array = array.conj()
@@ -245,9 +246,9 @@ def _carry_out(tensor: Tensor, flags) -> Tensor:
 
 def _whole(values, what: str) -> tuple:
     if not isinstance(values, (tuple, list)) or len(values) > 64:
-        raise TypeError(f"tensor in a checkpoint: expected a tuple for its {what}, received {values!r:.60}")
+        raise TypeError(f"tensor in a checkpoint: expected a tuple for its {what}, received {brief(values)}")
     if any(type(n) is not int or n < 0 or n >= 1 << 62 for n in values):
-        raise RuntimeError(f"tensor in a checkpoint: expected {what} of whole numbers >= 0, received {values!r:.60}")
+        raise RuntimeError(f"tensor in a checkpoint: expected {what} of whole numbers >= 0, received {brief(values)}")
     return tuple(values)
 
 
@@ -273,7 +274,7 @@ def _check_bounds(size: tuple, stride: tuple, offset: int, itemsize: int, availa
 def make_meta(dtype, size, stride, requires_grad) -> Tensor:
     """A tensor of the meta device, which a file stores without a storage."""
     if not isinstance(dtype, dtypes.dtype):
-        raise TypeError(f"meta tensor in a checkpoint: expected a dtype, received {dtype!r:.60}")
+        raise TypeError(f"meta tensor in a checkpoint: expected a dtype, received {brief(dtype)}")
     size, stride = _whole(size, "size"), _whole(stride, "stride")
     if len(size) != len(stride):
         raise RuntimeError(f"mismatch in length of strides and shape: {len(stride)} strides, {len(size)} sizes")
@@ -306,7 +307,7 @@ def as_subclass(tensor: Tensor, kind) -> Tensor:
     """The tensor as one of a class that was allowed; a plain one, with a warning, where the class is a stub."""
     if isinstance(kind, type) and issubclass(kind, Tensor):
         return kind._alias(tensor, tensor.requires_grad)
-    warnings.warn(f"{kind!r:.100} in the checkpoint was not built; it loads as a plain tensor.", stacklevel=2)
+    warnings.warn(f"{brief(kind)} in the checkpoint was not built; it loads as a plain tensor.", stacklevel=2)
     return tensor
 
 
@@ -324,6 +325,8 @@ def set_attributes(tensor, state):
         # A name of our own would change what the tensor is, not what the user noted on it.
         taken = [n for n in names if not isinstance(n, str) or n.startswith("__") or hasattr(type(tensor), n)]
         if not isinstance(part, dict) or taken:
-            raise TypeError(f"attributes of a tensor in a checkpoint: expected new plain names, received {taken!r:.60}")
+            raise TypeError(
+                f"attributes of a tensor in a checkpoint: expected new plain names, received {brief(taken)}"
+            )
         tensor.__dict__.update(part)
     return tensor

@@ -23,6 +23,7 @@ from rushlight._tensor.tensor import Tensor
 from . import rebuild
 from .archive_reader import aligned_bytes, fill
 from .atomic import replacing_path
+from .brief import brief
 from .inert import FOREIGN, ForeignDtype, InertTensor
 from .storages import LoadedStorage, StorageType, placement
 
@@ -209,7 +210,7 @@ def text_of(obj, metadata: Mapping[str, str] | None) -> dict[str, str]:
     found = dict(getattr(obj, "metadata", None) or {}) if metadata is None else dict(metadata)
     if any(not isinstance(part, str) for item in found.items() for part in item):
         raise TypeError(
-            f"safetensors metadata: expected text by name, received {found!r:.80}. Use json.dumps on values."
+            f"safetensors metadata: expected text by name, received {brief(found)}. Use json.dumps on values."
         )
     names = obj if isinstance(obj, Mapping) else ()
     # Other libraries look for this note before they read a file.

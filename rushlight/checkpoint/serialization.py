@@ -19,6 +19,7 @@ from .allowlist import Policy
 from .archive_reader import ArchiveReader
 from .archive_writer import ALIGNMENT, ArchiveWriter
 from .atomic import replacing
+from .brief import brief
 from .pickler import Pickler, byte_order
 from .storages import StorageTable, text
 from .unpickler import Unpickler
@@ -222,7 +223,7 @@ def _load(file, mapped_path, map_location, weights_only: bool, encoding: str):
 
     def persistent(pid):
         if not isinstance(pid, tuple) or len(pid) != 5 or text(pid[0]) != "storage":
-            raise pickle.UnpicklingError(f"Only persistent_load of storage is allowed, but got {pid!r:.60}")
+            raise pickle.UnpicklingError(f"Only persistent_load of storage is allowed, but got {brief(pid)}")
         return table.get(*pid[1:])
 
     try:

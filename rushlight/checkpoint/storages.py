@@ -15,6 +15,7 @@ import numpy as np
 from rushlight import dtypes
 from rushlight._device import cpu, device, present, resolve
 
+from .brief import brief
 from .unpickler import CallerError
 
 
@@ -210,8 +211,8 @@ class StorageTable:
         sound = isinstance(kind, StorageType) and type(count) is int and 0 <= count < 1 << 60
         if not sound or not isinstance(key, str) or not isinstance(location, str):
             raise pickle.UnpicklingError(
-                f"persistent id of a storage: expected (type, key, location, element count), received ({kind!r:.60}, "
-                f"{key!r:.60}, {location!r:.60}, {count!r:.60}). The file is damaged."
+                f"persistent id of a storage: expected (type, key, location, element count), received ({brief(kind)}, "
+                f"{brief(key)}, {brief(location)}, {brief(count)}). The file is damaged."
             )
         found = self._loaded.get(key)
         if found is None:

@@ -5,6 +5,8 @@ May import only the standard library.
 
 from __future__ import annotations
 
+from .brief import brief
+
 
 class Stub:
     """What a file says about an object of a class that is not allowed to be built: a record, with no behaviour.
@@ -48,7 +50,7 @@ class Stub:
         if self.entries:
             notes.append(f"{len(self.entries)} entries")
         if self.args and not notes:
-            notes.append(f"made from {', '.join(f'{a!r:.40}' for a in self.args[:4])}")
+            notes.append(f"made from {', '.join(f'{brief(a, 40)}' for a in self.args[:4])}")
         return f"<Stub {self.class_name}: {', '.join(notes) or 'no state'}>"
 
     def __getattr__(self, name: str):

@@ -10,6 +10,7 @@ from typing import Any
 
 from rushlight._tensor.tensor import Tensor
 
+from .brief import brief
 from .inert import InertTensor
 from .stub import Stub
 
@@ -37,7 +38,7 @@ def state_dict_of(module) -> OrderedDict[str, Any]:
     """
     if _state(module) is None:
         raise TypeError(
-            f"state_dict_of(): expected a module, or the stub of one, received {module!r:.80}. A dict of tensors is a "
+            f"state_dict_of(): expected a module, or the stub of one, received {brief(module)}. A dict of tensors is a "
             "state dict already; look for a module inside of other containers."
         )
     out: OrderedDict[str, Any] = OrderedDict()

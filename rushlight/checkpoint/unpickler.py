@@ -235,6 +235,27 @@ def check_key(key, budget: int = 1000) -> None:
             raise pickle.UnpicklingError(f"key in a checkpoint: unhashable type: '{type(one).__name__}'.")
 
 
+def check_nest(value, budget: int = 300_000) -> None:
+    """Refuse containers that hold themselves, or so much of each other that walking through them would not end.
+
+    Raises:
+        UnpicklingError: more than ``budget`` members, each counted wherever it occurs.
+    """
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            members = one.values()
+        elif isinstance(one, (list, tuple, set, frozenset, deque)):
+            members = one
+        else:
+            continue
+        budget -= len(members)
+        if budget < 0:
+            raise pickle.UnpicklingError("state of an object in a checkpoint nests without end. The file is damaged.")
+        stack.extend(members)
+
+
 def _unknown(code: bytes) -> str:
     if code == b"":
         return "pickle data was truncated. Save or download the file again."

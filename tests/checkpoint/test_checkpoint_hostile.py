@@ -266,11 +266,11 @@ BODIES = {
 
 @pytest.mark.parametrize("name", BODIES)
 def test_broken_pickles(name):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(REFUSED) as info:
         load(archive(BODIES[name], FOUR))
     assert str(info.value)
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 2
 
 
 def test_tuples_that_double_are_not_hashed():
