@@ -5,6 +5,7 @@ May import the tape, dtypes and jax; tensors are reached only through the functi
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -31,6 +32,28 @@ def strong(value):
     return jax.lax.convert_element_type(value, value.dtype) if value.weak_type else value
 
 
+def _sizes_differ(error: Exception, arrays) -> RuntimeError | None:
+    """torch's error for shapes that do not broadcast, where this is what JAX complains about."""
+    text = str(error)
+    if "ncompatible shapes for broadcasting" not in text:
+        return None
+    named = [tuple(map(int, re.findall(r"\d+", part))) for part in re.findall(r"\(([\d, ]*)\)", text)]
+    for shapes in ([a.shape for a in arrays if hasattr(a, "shape")], named):
+        whole: tuple = ()
+        for shape in shapes:
+            size = max(len(whole), len(shape))
+            first, second = ((1,) * (size - len(s)) + s for s in (whole, tuple(shape)))
+            for dim in reversed(range(size)):
+                a, b = first[dim], second[dim]
+                if a != b and a != 1 and b != 1:
+                    return RuntimeError(
+                        f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton "
+                        f"dimension {dim}"
+                    )
+            whole = tuple(b if a == 1 else a for a, b in zip(first, second))
+    return None
+
+
 class Program:
     """A pure function of arrays, compiled once per signature, and its derivative, which is a Program too.
 
@@ -47,7 +70,13 @@ class Program:
 
     def __init__(self, flat, name: str, *, linear=0, differentiable=True, options=None):
         def run(*arrays):
-            return strong(flat(*arrays))
+            try:
+                return strong(flat(*arrays))
+            except (TypeError, ValueError) as error:
+                told = _sizes_differ(error, arrays)
+                if told is None:
+                    raise
+                raise told from None
 
         run.__name__ = run.__qualname__ = name
         self.flat = run

@@ -102,7 +102,9 @@ def _maker(name, value):
 
 def _check_accepted(name, given):
     """Options that mean nothing here but may be written: where memory is pinned and how it is laid out."""
-    for key in given:
+    for key, value in given.items():
+        if key == "names" and value is not None:
+            raise not_supported(f"{name}(names={value!r})", "Dimensions have numbers only; leave names out.")
         if key not in ("pin_memory", "memory_format", "names"):
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
 
@@ -184,6 +186,7 @@ def full(
         >>> full((2,), 7)
         tensor([7, 7])
     """
+    _check_accepted("full", {"names": names})
     if isinstance(fill_value, Tensor):
         dtype = dtype or fill_value.dtype
         fill_value = fill_value.item()
@@ -259,9 +262,15 @@ def arange(*args, out=None, dtype=None, layout=None, device=None, requires_grad=
     bounds: Any = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
     start, end, step = bounds
     integral = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
+    if out is not None and dtype is None:
+        dtype = out.dtype
     d, where = _options(dtype, device, dtypes.int64 if integral else None)
+    if out is not None and d.category == 1 and int(step) == 0:
+        raise ValueError("step must be nonzero")
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (np.isfinite(start) and np.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
     if (end - start) / step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = -((start - end) // step) if integral else int(np.ceil((end - start) / step))
@@ -324,6 +333,8 @@ def logspace(
     """``base`` to the power of ``steps`` evenly spaced exponents."""
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     d, where = _options(dtype, device)
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
     wide = d if d.itemsize >= 4 else dtypes.float32
     if d.category == 1:
         # torch rounds the exponents first.

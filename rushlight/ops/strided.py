@@ -45,7 +45,7 @@ def expand(self, *size, implicit=False):
             f"({len(size)}) must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     out = []
-    for i, n in enumerate(size):
+    for i, n in reversed(list(enumerate(size))):
         old = shape[i - lead] if i >= lead else None
         if n == -1:
             if old is None:
@@ -60,7 +60,7 @@ def expand(self, *size, implicit=False):
                 f"dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(shape)}"
             )
         out.append(n)
-    return _expand(self, tuple(out))
+    return _expand(self, tuple(reversed(out)))
 
 
 def scalar_type(t) -> str:
