@@ -23,6 +23,7 @@ from .. import dtypes
 from .._graph.modes import state as modes
 from .._graph.node import RemovableHandle
 from .._tensor.tensor import Tensor, from_host
+from . import _by_name
 
 ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 params_t = ParamsT
@@ -231,11 +232,17 @@ class Optimizer:
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, *, by_name: bool = False) -> dict[str, Any]:
         """The state and the groups, with parameters replaced by their numbers; tensors are not copied.
+
+        Args:
+            by_name: replace parameters by their names instead; needs ``named_parameters()`` in the constructor.
 
         Returns:
             dict: ``{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}``.
+
+        Raises:
+            ValueError: ``by_name`` where parameters have no names.
         """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
@@ -250,6 +257,8 @@ class Optimizer:
             groups.append(packed)
         packed_state = {(number[id(k)] if isinstance(k, Tensor) else k): v for k, v in self.state.items()}
         result = {"state": packed_state, "param_groups": groups}
+        if by_name:
+            result = _by_name.to_names(result)
         for hook in self._optimizer_state_dict_post_hooks.values():
             replaced = hook(self, result)
             if replaced is not None:
@@ -257,19 +266,23 @@ class Optimizer:
         return result
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state from ``state_dict()``, of rushlight or of torch; parameters are matched by position.
+        """Take over a state from ``state_dict()``, of rushlight or of torch.
+
+        Parameters are matched by name where both sides have the same names, else by position.
 
         Args:
-            state_dict: its tensors may be rushlight's, numpy arrays, or anything that converts to numpy.
+            state_dict: its tensors may be rushlight's, numpy arrays, or anything that converts to numpy; its parameters
+                may be numbers or names.
 
         Raises:
-            ValueError: another number of groups, or of parameters in a group.
+            ValueError: another number of groups, or of parameters in a group, or other names.
         """
         state_dict = state_dict.copy()
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             replaced = hook(self, state_dict)
             if replaced is not None:
                 state_dict = replaced
+        state_dict = _by_name.resolved(self.param_groups, state_dict)
         groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved):
             raise ValueError(

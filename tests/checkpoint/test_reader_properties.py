@@ -184,9 +184,11 @@ def test_our_own_classes_meet_hostile_states():
             if isinstance(kind, type) and kind.__module__.startswith("rushlight."):
                 codes.setdefault(getattr(kind, "__setstate__", None), kind)
     assert len(codes) > 5
-    words = """_parameters _modules _buffers training param_groups state defaults _flat_weights _flat_weights_names
-        _all_weights num_layers bidirectional padding_mode activation optimizer _is_full_backward_hook _forward_hooks
-        weight milestones last_epoch _version""".split()
+    words = [
+        "_parameters", "_modules", "_buffers", "training", "param_groups", "state", "defaults", "_flat_weights",
+        "_flat_weights_names", "_all_weights", "num_layers", "bidirectional", "padding_mode", "activation", "weight",
+        "optimizer", "_is_full_backward_hook", "_forward_hooks", "milestones", "last_epoch", "_version",
+    ]  # fmt: skip
     for kind in codes.values():
         name = name_of(f"{kind.__module__}.{kind.__qualname__}".replace("rushlight.", "torch."))
         for value in (NEST, b"N", b"K\x07", b"}", b"](" + NEST + b"e", b"}(K\x01" + NEST + b"u"):
