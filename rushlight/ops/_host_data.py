@@ -57,6 +57,8 @@ def _nested(data):
 
 def host_data(data, dtype=None):
     """Nested Python data as (numpy array, dtype)."""
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
     if isinstance(data, np.ndarray):
         d = dtype or dtypes.from_numpy(data.dtype)
         return _host_cast(data, d), d

@@ -20,7 +20,7 @@ def _comparison(name, f, doc):
         return f(input, other)
 
     fn.__name__, fn.__doc__ = name, doc
-    return op(fn, promote="compare", inplace=True, differentiable=False)
+    return op(fn, promote="compare", inplace=True, differentiable=False, numbers=("other",))
 
 
 def _ordered(name, f):
@@ -49,7 +49,7 @@ def _logical(name, f):
 
     fn.__name__ = name
     fn.__doc__ = f"{name.removeprefix('logical_')} of the truth of two tensors."
-    return op(fn, inplace=True, differentiable=False)
+    return op(fn, inplace=True, differentiable=False, numbers=())
 
 
 logical_and = _logical("logical_and", jnp.logical_and)
@@ -79,7 +79,7 @@ def _bitwise(name, f, doc, message=None):
         return f(a, b)
 
     fn.__name__, fn.__doc__ = name, doc
-    return op(fn, inplace=True, differentiable=False)
+    return op(fn, inplace=True, differentiable=False, numbers=("input", "other"))
 
 
 bitwise_and = _bitwise("bitwise_and", jnp.bitwise_and, "Bits set in both; for bool, and.")
@@ -99,13 +99,16 @@ def bitwise_not(input: Array):
 # -- nearness and equality ------------------------------------------------------------------------------------------
 
 
-@op(differentiable=False)
+@op(differentiable=False, numbers=())
 def isclose(input: Array, other: Array, rtol=1e-05, atol=1e-08, equal_nan=False):
     """``|input - other| <= atol + rtol * |other|``, element by element.
 
     Raises:
         RuntimeError: dtypes differ.
     """
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")
     if input.dtype != other.dtype:
         a, b = dtypes.from_numpy(input.dtype), dtypes.from_numpy(other.dtype)
         raise RuntimeError(f"{scalar_name(a)} did not match {scalar_name(b)}")

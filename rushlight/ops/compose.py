@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._op import Array, op, write_out
+from .. import dtypes
+from ._op import Array, op, scalar_name, write_out
 
 
 def complex_(real, imag, *, out=None):
@@ -19,14 +20,26 @@ def complex_(real, imag, *, out=None):
     return made if out is None else write_out("complex", made, out)
 
 
-@op(name="complex", method=False)
+@op(name="complex", method=False, numbers=())
 def _complex(real: Array, imag: Array):
+    _check_parts(real, imag)
     return jax.lax.complex(*jnp.broadcast_arrays(real, imag))
 
 
-@op(promote="common", method=False)
+def _check_parts(first, second):
+    a, b = (scalar_name(dtypes.from_numpy(x.dtype)) for x in (first, second))
+    for x in (first, second):
+        if x.dtype not in (jnp.float16, jnp.float32, jnp.float64):
+            raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {a} and {b}")
+    if a != b:
+        raise RuntimeError(f"Expected object of scalar type {a} but got scalar type {b} for second argument")
+
+
+@op(method=False, numbers=())
 def polar(abs: Array, angle: Array):
     """A complex tensor from absolute values and angles."""
+    _check_parts(abs, angle)
+    abs, angle = jnp.broadcast_arrays(abs, angle)
     return jax.lax.complex(abs * jnp.cos(angle), abs * jnp.sin(angle))
 
 

@@ -67,6 +67,8 @@ def diagflat(input: Array, offset=0):
 @op(linear=True)
 def diag_embed(input: Array, offset=0, dim1=-2, dim2=-1):
     """Matrices with the last dimension's lines on their diagonals."""
+    if wrap_dim(dim1, input.ndim + 1) == wrap_dim(dim2, input.ndim + 1):
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     size = input.shape[-1] + abs(offset)
     rows = jnp.arange(input.shape[-1]) + max(-offset, 0)
     columns = jnp.arange(input.shape[-1]) + max(offset, 0)

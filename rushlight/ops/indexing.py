@@ -403,8 +403,13 @@ def narrow(input, dim, start, length):
     """``length`` elements of a dimension from ``start`` on, as a view."""
     from .shape import wrap_dim
 
+    if input.dim() == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input.dim())
-    start = start.item() if isinstance(start, Tensor) else start
+    if isinstance(start, Tensor):
+        if start.dim() or start.dtype.category != 1:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = start.item()
     n = input.shape[dim]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")

@@ -56,6 +56,12 @@ def _cat(tensors: list[Array], dim):
     return jnp.concatenate(kept, d)
 
 
+def _listed(name, tensors):
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
+    return tensors
+
+
 def cat(tensors, dim=0, *, out=None):
     """The tensors one after another along a dimension that they have.
 
@@ -71,7 +77,7 @@ def cat(tensors, dim=0, *, out=None):
         >>> torch.cat([torch.tensor([1, 2]), torch.tensor([3])])
         tensor([1, 2, 3])
     """
-    return _cat(tensors, dim, out=out)
+    return _cat(_listed("cat", tensors), dim, out=out)
 
 
 concat = concatenate = cat
@@ -103,7 +109,7 @@ def stack(tensors, dim=0, *, out=None):
         tensor([[1, 3],
                 [2, 4]])
     """
-    return _stack(tensors, dim, out=out)
+    return _stack(_listed("stack", tensors), dim, out=out)
 
 
 def _several(tensors):
@@ -132,15 +138,22 @@ atleast_1d, atleast_2d = _at_least(1, lambda ndim: 0), _at_least(2, lambda ndim:
 atleast_3d = _at_least(3, lambda ndim: 0 if ndim < 2 else 2)
 
 
+def _some(name, tensors):
+    if not len(tensors):
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return tensors
+
+
 def hstack(tensors, *, out=None):
     """The tensors side by side: along dimension 1, or 0 for vectors."""
+    _some("hstack", tensors)
     tensors = atleast_1d(*tensors) if len(tensors) > 1 else (atleast_1d(tensors[0]),)
     return cat(tensors, 0 if tensors[0].dim() == 1 else 1, out=out)
 
 
 def vstack(tensors, *, out=None):
     """The tensors one below another: along dimension 0, vectors as rows."""
-    return cat([atleast_2d(t) for t in tensors], 0, out=out)
+    return cat([atleast_2d(t) for t in _some("vstack", tensors)], 0, out=out)
 
 
 row_stack = vstack
@@ -148,12 +161,12 @@ row_stack = vstack
 
 def dstack(tensors, *, out=None):
     """The tensors one behind another: along dimension 2."""
-    return cat([atleast_3d(t) for t in tensors], 2, out=out)
+    return cat([atleast_3d(t) for t in _some("dstack", tensors)], 2, out=out)
 
 
 def column_stack(tensors, *, out=None):
     """The tensors side by side, vectors as columns."""
-    return hstack([t if t.dim() > 1 else t.reshape(-1, 1) for t in tensors], out=out)
+    return hstack([t if t.dim() > 1 else t.reshape(-1, 1) for t in _some("column_stack", tensors)], out=out)
 
 
 def block_diag(*tensors):
@@ -266,7 +279,8 @@ def _named_split(name, dim_of, least):
                 f"{input.dim()} dimensions!"
             )
         dim = dim_of(input.dim())
-        if isinstance(indices_or_sections, int) and input.shape[dim] % indices_or_sections:
+        count = indices_or_sections
+        if isinstance(count, int) and (count == 0 or input.shape[dim] % count):
             raise RuntimeError(
                 f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
                 f"{input.shape[dim]} is not divisible by the split_size {indices_or_sections}!"
@@ -423,6 +437,10 @@ def _roll(input: Array, shifts, dims):
 def roll(input, shifts, dims=None):
     """The elements moved along dimensions, those pushed out coming in at the other end."""
     shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    if input.dim() == 0 and dims is not None and dims != ():
+        raise IndexError(
+            f"Dimension specified as {dims if isinstance(dims, int) else dims[0]} but tensor has no dimensions"
+        )
     dims = (dims,) if isinstance(dims, int) else None if dims is None or len(dims) == 0 else tuple(dims)
     if dims is None and len(shifts) != 1:
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")
@@ -434,6 +452,10 @@ def rot90(input: Array, k=1, dims=(0, 1)):
     """The plane of two dimensions turned by ``k`` quarter turns."""
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
+    if wrap_dim(dims[0], input.ndim) == wrap_dim(dims[1], input.ndim):
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     return jnp.rot90(input, k, dims)
 
 

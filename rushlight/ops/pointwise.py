@@ -13,6 +13,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .. import dtypes
+from .._errors import type_name
 from .._tensor.tensor import Tensor
 from ._op import Array, Number, attach, in_place_form, op, write_out
 from ._promotion import cast, common, is_number, result_dtype
@@ -80,7 +81,7 @@ def sub(input: Array, other: Array, *, alpha: Number | None = None):
     return out if finish is None else finish(out)
 
 
-@op(inplace=True, linear=True)
+@op(inplace=True, linear=True, numbers=("other",))
 def rsub(input: Array, other: Array, *, alpha: Number | None = None):
     """``other - alpha * input``."""
     return sub.fn(other, input, alpha=alpha)
@@ -178,13 +179,14 @@ def _remainder(input: Array, other: Array):
     return jnp.remainder(input, other)
 
 
-@op(name="fmod", method=False, promote="common")
+@op(name="fmod", method=False, promote="common", numbers=("other",))
 def _fmod(input: Array, other: Array):
     return jax.lax.rem(*jnp.broadcast_arrays(input, other))
 
 
 def remainder(input, other, *, out=None):
     """What is left of ``input`` after floor division: it has the sign of ``other``."""
+    _need_a_tensor("remainder", input, other)
     _check_zero(input, other)
     return _remainder(input, other, out=out)
 
@@ -231,6 +233,16 @@ def _integer_power(base, exponent):
     return jnp.where(exponent < 0, inverse, power)
 
 
+def _need_a_tensor(name, *operands):
+    """Raises:
+    TypeError: two numbers."""
+    if not any(isinstance(x, (Tensor, np.ndarray)) for x in operands):
+        kinds = ", ".join(type_name(x) for x in operands)
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - got ({kinds}), but expected at least one Tensor"
+        )
+
+
 def pow(input, exponent, *, out=None):
     """``input ** exponent``; either may be a number.
 
@@ -238,6 +250,8 @@ def pow(input, exponent, *, out=None):
         RuntimeError: integers to a negative integer power.
     """
     kind = type(exponent)
+    if not isinstance(input, Tensor):
+        _need_a_tensor("pow", input, exponent)
     if (kind is int or kind is float) and isinstance(input, Tensor):
         integers = input.dtype.category < 2
         if kind is int and exponent < 0 and integers:
@@ -256,37 +270,38 @@ def _float_power(input: Array, exponent: Array):
 
 def float_power(input, exponent, *, out=None):
     """``input ** exponent`` in float64 (complex128)."""
+    _need_a_tensor("float_power", input, exponent)
     return _float_power(input, exponent, out=out)
 
 
 # -- extremes and bounds --------------------------------------------------------------------------------------------
 
 
-@op(promote="common")
+@op(promote="common", numbers=())
 def maximum(input: Array, other: Array):
     """The larger of two elements; nan wins; where they are equal each gets half of the gradient."""
     return jnp.maximum(input, other)
 
 
-@op(promote="common")
+@op(promote="common", numbers=())
 def minimum(input: Array, other: Array):
     """The smaller of two elements; nan wins."""
     return jnp.minimum(input, other)
 
 
-@op(promote="common")
+@op(promote="common", numbers=())
 def fmax(input: Array, other: Array):
     """The larger of two elements; a number wins over nan."""
     return jnp.where((input >= other) | jnp.isnan(other), input, other)
 
 
-@op(promote="common")
+@op(promote="common", numbers=())
 def fmin(input: Array, other: Array):
     """The smaller of two elements; a number wins over nan."""
     return jnp.where((input <= other) | jnp.isnan(other), input, other)
 
 
-@op(name="clamp", method=False)
+@op(name="clamp", method=False, numbers=("min", "max"))
 def _clamp(input: Array, min: Array | None = None, max: Array | None = None):
     given = [x for x in (input, min, max) if x is not None]
     if all(x.dtype == bool for x in given) and (len(given) > 2 or is_number(given[1])):
@@ -343,7 +358,7 @@ clip = clamp
 # -- blends ---------------------------------------------------------------------------------------------------------
 
 
-@op(inplace=True)
+@op(inplace=True, numbers=("weight",))
 def lerp(input: Array, end: Array, weight: Array):
     """``input + weight * (end - input)``.
 
@@ -374,7 +389,7 @@ def _blend(name, combine, promote):
     fn.__name__ = name
     sign = "/" if promote else "*"
     fn.__doc__ = f"``input + value * tensor1 {sign} tensor2``."
-    return op(fn, inplace=True)
+    return op(fn, inplace=True, numbers=())
 
 
 addcmul = _blend("addcmul", lambda a, b, c, v: a + v * b * c, False)
@@ -438,12 +453,15 @@ _BINARY = {
 }  # fmt: skip
 
 
+_EITHER = ("input", "other")
+
+
 def _binary(name, f, promote, doc):
     def fn(input: Array, other: Array):
         return f(input, other)
 
     fn.__name__, fn.__doc__ = name, doc
-    return op(fn, inplace=True, promote=promote)
+    return op(fn, inplace=True, promote=promote, numbers={"copysign": ("other",), "xlogy": _EITHER}.get(name, ()))
 
 
 atan2, hypot, logaddexp, logaddexp2, copysign, nextafter, heaviside, xlogy, ldexp, gcd, lcm = (

@@ -71,7 +71,7 @@ def _polynomial(name, f, doc, shifted=False):
         return f(wide, jax.lax.stop_gradient(degree).astype(jnp.int64)).astype(x.dtype)
 
     fn.__doc__ = f"{doc}{', on [0, 1]' if shifted else ''}, of degree ``n``."
-    return op(fn, name="special_" + name, method=False, promote="float", differentiable=False)
+    return op(fn, name="special_" + name, method=False, promote="float", differentiable=False, numbers=("input", "n"))
 
 
 _KINDS = {"t": _t, "u": _u, "v": _v, "w": _w}

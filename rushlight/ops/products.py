@@ -103,7 +103,7 @@ def broadcast_lead(a, b) -> tuple:
     return tuple(reversed(out))
 
 
-@op
+@op(numbers=())
 def matmul(input: Array, other: Array):
     """The matrix product; vectors, and batches that broadcast, as in numpy.
 
@@ -121,7 +121,7 @@ def matmul(input: Array, other: Array):
     return _dot(input, other)
 
 
-@op
+@op(numbers=())
 def mm(input: Array, mat2: Array):
     """The product of two matrices."""
     for name, x in (("self", input), ("mat2", mat2)):
@@ -143,7 +143,7 @@ def _check_batches(a, b):
         )
 
 
-@op
+@op(numbers=())
 def bmm(input: Array, mat2: Array):
     """The products of two batches of matrices."""
     _check_batches(input, mat2)
@@ -151,7 +151,7 @@ def bmm(input: Array, mat2: Array):
     return _dot(input, mat2)
 
 
-@op
+@op(numbers=())
 def mv(input: Array, vec: Array):
     """The product of a matrix and a vector."""
     if input.ndim != 2 or vec.ndim != 1:
@@ -180,21 +180,21 @@ def _title(x):
     return scalar_name(dtypes.from_numpy(x.dtype))
 
 
-@op
+@op(numbers=())
 def dot(input: Array, tensor: Array):
     """The sum of products of two vectors."""
     _check_dot(input, tensor)
     return jnp.dot(input, tensor)
 
 
-@op
+@op(numbers=())
 def vdot(input: Array, other: Array):
     """The sum of products of two vectors, the first conjugated."""
     _check_dot(input, other)
     return jnp.dot(jnp.conj(input), other)
 
 
-@op
+@op(numbers=())
 def inner(input: Array, other: Array):
     """Sums of products over the last dimensions of both."""
     if not input.ndim or not other.ndim:
@@ -207,7 +207,7 @@ def inner(input: Array, other: Array):
     return jnp.inner(input, other)
 
 
-@op(promote="common")
+@op(promote="common", numbers=())
 def outer(input: Array, vec2: Array):
     """All products of two vectors."""
     for name, x in (("self", input), ("vec2", vec2)):
@@ -426,7 +426,7 @@ def chain_matmul(*matrices):
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices)
 
 
-@op(promote="common")
+@op(promote="common", numbers=())
 def kron(input: Array, other: Array):
     """The Kronecker product."""
     if input.dtype == bool:

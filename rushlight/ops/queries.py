@@ -110,6 +110,7 @@ def _assert(condition, message: str) -> None:
 
 
 __all__ = [
-    "_assert", "e", "get_device", "inf", "is_complex", "is_conj", "is_distributed", "is_floating_point",
-    "is_inference", "is_neg", "is_nonzero", "is_signed", "is_storage", "nan", "newaxis", "numel", "pi", "set_default_tensor_type", "typename",
+    "_assert", "e", "get_device", "inf", "is_complex", "is_conj", "is_distributed", "is_floating_point", "is_inference",
+    "is_neg", "is_nonzero", "is_signed", "is_storage", "nan", "newaxis", "numel", "pi", "set_default_tensor_type",
+    "typename",
 ]  # fmt: skip

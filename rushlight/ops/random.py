@@ -19,7 +19,7 @@ from .._tensor.tensor import Tensor, to_device
 from .._tensor.unread import write_later
 from ..random import continuous, discrete, distributions, replay
 from ..random.generator import Generator, generator_of
-from ._op import Array, method, op, write_out
+from ._op import Array, method, op, scalar_name, write_out
 from .creation import _check_layout, _finish, _options, shape_of
 
 
@@ -95,8 +95,6 @@ def _normal01(engine, shape, d):
 
 def _need_float(name, d):
     if d.category < 2:
-        from ._op import scalar_name
-
         raise NotImplementedError(
             f"\"{name}\" not implemented for '{scalar_name(d)}'; expected a floating point dtype, received {d!r}"
         )
@@ -372,6 +370,10 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     Raises:
         RuntimeError: weights that are negative, infinite or all zero, or too many samples without replacement.
     """
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {scalar_name(out.dtype)}")
+    if input.dim() and input.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     array = _drawn(
         generator, input.device, (), dtypes.int64,
         lambda e: discrete.multinomial(e, input._host(), num_samples, replacement), None,

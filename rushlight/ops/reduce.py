@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
+from .._errors import type_name
 from .._tensor.tensor import Tensor
 from . import pointwise
 from ._op import Array, attach, op, scalar_name
@@ -178,6 +179,8 @@ def _amax(name, f):
     def fn(input: Array, dim=(), keepdim=False):
         _need_real(name, input)
         dims = dims_of(dim, input.ndim)
+        if dim == ():
+            _need_any(name, input)
         need_elements(name, input.shape, dims)
         return f(input, dims, keepdims=keepdim)
 
@@ -228,6 +231,8 @@ def _overloaded(name, whole, along, binary):
     result = named(name, "values", "indices")
 
     def extreme(input, dim=None, keepdim=False, *, other=None, out=None):
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
         if isinstance(dim, Tensor) or other is not None:
             return binary(input, dim if other is None else other, out=out)
         if dim is None:

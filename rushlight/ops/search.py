@@ -221,10 +221,10 @@ def take_along_dim(input, indices, dim=None, *, out=None):
     return gather(input, dim, indices.expand(*wide[:dim], b[dim], *wide[dim + 1 :]), out=out)
 
 
-def take(input, index):
+def take(input, index, *, out=None):
     """Elements by position in the flattened tensor."""
     check_positions(index, input.numel(), 0, True, IndexError, "out of range: tried to access index out of bounds")
-    return _take(input, index)
+    return _take(input, index, out=out)
 
 
 @op(name="take", method=False)

@@ -22,7 +22,7 @@ def _own(name, f, doc):
         return f(input)
 
     fn.__doc__ = doc
-    return op(fn, name="special_" + name, method=False, promote="float")
+    return op(fn, name="special_" + name, method=False, promote="float", numbers=())
 
 
 def _entropy(x):
@@ -47,7 +47,8 @@ def _pair(name, f, doc, method=False):
         return f(input, other)
 
     fn.__doc__ = doc
-    return op(fn, name=name, method=method, promote="float", inplace=bool(method))
+    numbers = () if method else ("input", "other")
+    return op(fn, name=name, method=method, promote="float", inplace=bool(method), numbers=numbers)
 
 
 def _xlog1py(x, y):

@@ -14,6 +14,7 @@ from ._op import Array, attach, op
 from ._promotion import cast
 from ._results import named
 from .reduce import inexact
+from .search import on_host
 from .shape import wrap_dim
 from .sorting import _from_host
 
@@ -68,6 +69,8 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
             kind = "integral" if name == "fweights" else "floating point"
             raise RuntimeError(f"cov(): expected {name} to have {kind} dtype but got {name} with "
                                f"{weights.dtype.name} dtype")  # fmt: skip
+        if on_host(weights) and (weights._host() < 0).any():
+            raise RuntimeError(f"cov(): {name} cannot be negative")
         if weights.numel() != count:
             raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input "
                                f"but got {weights.numel()} != {count}")  # fmt: skip

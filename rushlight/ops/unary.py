@@ -39,7 +39,7 @@ def _unary(name, f, promote: str | None = "float", differentiable=True, refuse=(
         return f(input)
 
     fn.__name__, fn.__doc__ = name, doc or f"{name} of every element."
-    return op(fn, promote=promote, inplace=True, differentiable=differentiable)
+    return op(fn, promote=promote, inplace=True, differentiable=differentiable, numbers=())
 
 
 (
@@ -198,7 +198,7 @@ def _question(name, f, doc):
         return f(input)
 
     fn.__name__, fn.__doc__ = name, doc
-    return op(fn, differentiable=False)
+    return op(fn, differentiable=False, numbers=())
 
 
 isnan = _question("isnan", jnp.isnan, "Whether an element is nan.")

@@ -128,6 +128,12 @@ def tensor_of(t):
     plain = t.detach()
     if plain.layout is not torch.strided:
         raise NotOffered(f"layout {plain.layout}")
+    repeated = [d for d, (n, s) in enumerate(zip(plain.shape, plain.stride())) if s == 0 and n > 1]
+    if repeated:
+        for d in repeated:
+            plain = plain.narrow(d, 0, 1)
+        made = tensor_of(plain).expand(tuple(t.shape))
+        return made.requires_grad_() if t.requires_grad else made
     host = plain.resolve_conj().resolve_neg().contiguous()
     if host.dtype == torch.bfloat16:
         host = host.float()
@@ -216,7 +222,7 @@ class Run:
         inputs = [t for t in tensors_in(values) if t.requires_grad]
         input, args, kwargs = values
         wrapper = self.entry.gradcheck_wrapper
-        if self.grad and wrapper is not _PLAIN:
+        if self.grad and wrapper is not _PLAIN and "masked" not in wrapper.__name__:
             # Inputs that have to be Hermitian or triangular: the gradient along other directions means nothing.
             result = (wrapper if theirs else port(wrapper))(function, input, *args, **kwargs)
         else:
@@ -369,5 +375,35 @@ def _agree(run, got, expected, values, tol):
             compare(f"{run.label}: gradient {i}", g, e, name_of(run.dtype), tol)
 
 
+def refusals(entry):
+    """For each call that torch refuses: (what it is, torch's exception, rushlight's or None)."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for item in entry.error_inputs("cpu"):
+            sample = item.sample_input
+            try:
+                input, args, kwargs = move((sample.input, list(sample.args), dict(sample.kwargs)))
+            except (NotOffered, AttributeError, TypeError, ValueError):
+                # Other layouts and devices, and more than 64 dimensions, which numpy does not hold.
+                continue
+            torch.manual_seed(0)
+            try:
+                entry.op(sample.input, *sample.args, **sample.kwargs)
+            except Exception as error:
+                refused = error
+            else:
+                continue
+            try:
+                port(entry.op)(input, *args, **kwargs)
+            except NotOffered:
+                continue
+            except Exception as error:
+                found.append((sample.summary(), refused, error))
+            else:
+                found.append((sample.summary(), refused, None))
+    return found
+
+
 ENTRIES = [entry for entry in op_db if not entry.name.startswith("nn.functional.")]
-__all__ = ["ENTRIES", "NotOffered", "check_entry", "name", "op_db", "port", "torch"]
+__all__ = ["ENTRIES", "NotOffered", "check_entry", "name", "op_db", "port", "refusals", "torch"]
