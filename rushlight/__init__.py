@@ -80,7 +80,7 @@ globals().update(_dtypes.ALIASES)
 _LAZY = frozenset(
     {
         "_C", "_dynamo", "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda",
-        "distributed", "fft", "func", "futures", "fx", "hub", "inspect", "jit", "linalg", "masked", "models", "mps",
+        "distributed", "distributions", "fft", "func", "futures", "fx", "hub", "inspect", "jit", "linalg", "masked", "models", "mps",
         "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random", "serialization", "signal",
         "special", "storage", "testing", "torch_version", "types", "utils", "version", "xpu",
     }

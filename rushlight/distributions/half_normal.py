@@ -1,0 +1,54 @@
+"""Owns ``HalfNormal``. May import ``Normal``, ``TransformedDistribution`` and constraints."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .._tensor.tensor import Tensor
+from . import constraints
+from .normal import Normal
+from .transformed_distribution import TransformedDistribution
+from .transforms import AbsTransform
+from .utils import choose
+
+
+class HalfNormal(TransformedDistribution):
+    """The size of normal numbers around zero.
+
+    Args:
+        scale: their standard deviation.
+        validate_args: check parameters and samples.
+    """
+
+    arg_constraints = {"scale": constraints.positive}
+    support = constraints.nonnegative
+    has_rsample = True
+
+    def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(Normal(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return super().expand(batch_shape, self._get_checked_instance(HalfNormal, _instance))
+
+    scale = property(lambda self: self.base_dist.scale)
+    mean = property(lambda self: self.scale * math.sqrt(2 / math.pi))
+    mode = property(lambda self: self.scale * 0)
+    variance = property(lambda self: self.scale.pow(2) * (1 - 2 / math.pi))
+
+    def log_prob(self, value: Tensor) -> Any:
+        self._checked(value)
+        return choose(value >= 0, self.base_dist.log_prob(value) + math.log(2), -math.inf)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        self._checked(value)
+        return 2 * self.base_dist.cdf(value) - 1
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return self.base_dist.icdf((value + 1) / 2)
+
+    def entropy(self) -> Tensor:
+        return self.base_dist.entropy() - math.log(2)
+
+
+__all__ = ["HalfNormal"]
