@@ -195,8 +195,7 @@ class FusedOptimizer(Optimizer):
         cell, tensors = self._read_numbers(index, group, where)
         if modes.trace is not None:
             modes.trace.step(self, index, where, cell.static, cell.vector._storage)
-        roll = modes.trace is not None and modes.trace.watch is not None
-        key = type(self), cell.static, tuple(age_of) if len(ages) > 1 else None, roll
+        key = type(self), cell.static, tuple(age_of) if len(ages) > 1 else None
         update = _programs.get(key)
         if update is None:
             update = _programs[key] = jax.jit(functools.partial(_update, *key))
@@ -328,14 +327,13 @@ def _mark(value, optional):
     return None if value is None or (optional and value == 0) else "number"
 
 
-def _update(kind, static, age_of, roll, vector, tensors, ages, params, grads, slots):
+def _update(kind, static, age_of, vector, tensors, ages, params, grads, slots):
     """One step of all parameters of a group, as a pure function.
 
     Args:
         kind: the optimizer's class, which has the rule.
         static: how the numbers are laid out, and the flags.
         age_of: for each parameter, which of ``ages`` is its own; None where all share the first.
-        roll: compute parameters of one shape together, as rows: a program that does not grow with their number.
         vector, tensors: the numbers.
         ages: the distinct tuples of 0-dim state.
         params, grads, slots: one entry for each parameter.
@@ -359,10 +357,7 @@ def _update(kind, static, age_of, roll, vector, tensors, ages, params, grads, sl
         setattr(h, name, tuple([number(m) for m in mark]) if isinstance(mark, tuple) else number(mark))
     begun = [kind._begin(h, *(a.astype(jnp.float64) for a in age)) for age in ages or [()]]
     new_ages = [[new.astype(a.dtype) for new, a in zip(b[0], age)] for b, age in zip(begun, ages)]
-    new_params, new_slots, narrowed, rows = [], [], {}, []
-    if roll:
-        params, grads, slots, rows = _rows(params, grads, slots, age_of)
-        age_of = [age_of[row[0]] for row in rows] if age_of else None
+    new_params, new_slots, narrowed = [], [], {}
     for i, (p, g) in enumerate(zip(params, grads)):
         wide = _wide(p.dtype)
         key = age_of[i] if age_of else 0, p.dtype
@@ -371,51 +366,13 @@ def _update(kind, static, age_of, roll, vector, tensors, ages, params, grads, sl
             narrowed[key] = SimpleNamespace(**{k: None if v is None else v.astype(wide) for k, v in given.items()})
             narrowed[key].dtype = p.dtype
         held = slots[i] if slots else []
-        rule = functools.partial(kind._rule, narrowed[key], h)
-        if roll and len(rows[i]) > 1:
-            rule = jax.vmap(rule)
-        results = rule(*(_widen(a, wide) for a in (p, g, *held)))
+        results = kind._rule(narrowed[key], h, *(_widen(a, wide) for a in (p, g, *held)))
         results = results if isinstance(results, tuple) else (results,)
         like = [p, *(p if a is None else a for a in held)]
         results = [_narrow(r, a) for r, a in zip(results, like)]
         new_params.append(results[0])
         new_slots.append(results[1:])
-    if roll:
-        new_params, new_slots = _unrow(rows, new_params, new_slots)
     return new_ages, new_params, new_slots
-
-
-def _rows(params, grads, slots, age_of):
-    """Parameters that differ in their values only, as rows of one."""
-    groups: dict = {}
-    for i, (p, g) in enumerate(zip(params, grads)):
-        held = tuple([None if a is None else (a.shape, a.dtype) for a in slots[i]]) if slots else ()
-        groups.setdefault((p.shape, p.dtype, g.dtype, held, age_of[i] if age_of else 0), []).append(i)
-    rows = list(groups.values())
-
-    def join(arrays):
-        return arrays[0] if len(arrays) == 1 or arrays[0] is None else jnp.stack(arrays)
-
-    joined = [[join([slots[i][k] for i in row]) for k in range(len(slots[row[0]]))] for row in rows] if slots else slots
-    return (
-        [join([params[i] for i in row]) for row in rows],
-        [join([grads[i] for i in row]) for row in rows],
-        joined,
-        rows,
-    )
-
-
-def _unrow(rows, params, slots):
-    """Undo ``_rows`` for what was computed."""
-    count = sum(map(len, rows))
-    new_params: list = [None] * count
-    new_slots: list = [None] * count
-    for row, p, held in zip(rows, params, slots):
-        for k, i in enumerate(row):
-            several = len(row) > 1
-            new_params[i] = p[k] if several else p
-            new_slots[i] = [None if a is None else a[k] if several else a for a in held]
-    return new_params, new_slots
 
 
 def _wide(dtype):
