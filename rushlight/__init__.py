@@ -80,9 +80,10 @@ globals().update(_dtypes.ALIASES)
 _LAZY = frozenset(
     {
         "_C", "_dynamo", "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda",
-        "distributed", "distributions", "fft", "func", "futures", "fx", "hub", "inspect", "jit", "linalg", "masked", "models", "mps",
-        "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random", "serialization", "signal",
-        "special", "storage", "testing", "torch_version", "types", "utils", "version", "xpu",
+        "distributed", "distributions", "fft", "func", "functional", "futures", "fx", "hub", "inspect", "jit", "linalg",
+        "masked", "models", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
+        "return_types", "serialization", "signal", "special", "storage", "testing", "torch_version", "types", "utils",
+        "version", "xpu",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.

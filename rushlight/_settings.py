@@ -11,6 +11,7 @@ import warnings
 import jax
 
 from . import _device as devices
+from ._graph.modes import is_anomaly_enabled, state
 
 _PRECISION = {"highest": "highest", "high": "high", "medium": "default"}
 
@@ -25,7 +26,12 @@ class _Switches:
 def set_float32_matmul_precision(precision: str) -> None:
     """How precisely accelerators multiply float32 matrices: ``"highest"``, ``"high"`` or ``"medium"``."""
     if precision not in _PRECISION:
-        raise ValueError(f"expected precision 'highest', 'high' or 'medium', received {precision!r}")
+        warnings.warn(
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the current setFloat32MatmulPrecision call has "
+            "no effect.",
+            stacklevel=2,
+        )
+        return
     _Switches.precision = precision
     jax.config.update("jax_default_matmul_precision", _PRECISION[precision] if precision != "highest" else None)
 
@@ -119,9 +125,20 @@ def is_warn_always_enabled() -> bool:
     return _Switches.warn_always
 
 
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Switch on or off what ``autograd.set_detect_anomaly`` switches for a while."""
+    state.anomaly, state.anomaly_check_nan = bool(mode), bool(check_nan)
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode looks for nan."""
+    return state.anomaly_check_nan
+
+
 __all__ = [
     "are_deterministic_algorithms_enabled", "get_deterministic_debug_mode", "get_float32_matmul_precision",
-    "get_num_interop_threads", "get_num_threads", "is_deterministic_algorithms_warn_only_enabled",
-    "is_warn_always_enabled", "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal",
-    "set_num_interop_threads", "set_num_threads", "set_warn_always", "use_deterministic_algorithms",
+    "get_num_interop_threads", "get_num_threads", "is_anomaly_check_nan_enabled", "is_anomaly_enabled",
+    "is_deterministic_algorithms_warn_only_enabled", "is_warn_always_enabled", "set_anomaly_enabled",
+    "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads",
+    "set_num_threads", "set_warn_always", "use_deterministic_algorithms",
 ]  # fmt: skip

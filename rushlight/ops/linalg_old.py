@@ -130,6 +130,25 @@ def pca_lowrank(A, q=None, center=True, niter=2):
     return svd_lowrank(A - A.mean(-2, keepdim=True) if center else A, q, niter)
 
 
+# -- what torch took away -------------------------------------------------------------------------------------------
+
+
+def _removed(name, advice):
+    def function(*args, **kwargs):
+        raise RuntimeError(f"This function was deprecated since version 1.9 and is now removed. {advice}")
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Removed from torch. {advice}"
+    return function
+
+
+eig = _removed("eig", "Use torch.linalg.eig or torch.linalg.eigvals, which give complex tensors.")
+lstsq = _removed("lstsq", "Use torch.linalg.lstsq, whose arguments are reversed.")
+matrix_rank = _removed("matrix_rank", "Use torch.linalg.matrix_rank.")
+solve = _removed("solve", "Use torch.linalg.solve, whose arguments are reversed.")
+symeig = _removed("symeig", "Use torch.linalg.eigh or torch.linalg.eigvalsh.")
+for _name, _function in {"eig": eig, "lstsq": lstsq, "solve": solve, "symeig": symeig}.items():
+    attach(_name, _function)
 for _function in (
     cholesky, cholesky_inverse, cholesky_solve, det, geqrf, inverse, logdet, lu_solve, matrix_exp, matrix_power,
     ormqr, pinverse, qr, slogdet, svd, triangular_solve,
@@ -140,7 +159,7 @@ attach("lu", lu)
 
 
 __all__ = [
-    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "geqrf", "inverse", "logdet", "lu", "lu_solve",
-    "lu_unpack", "matrix_exp", "matrix_power", "orgqr", "ormqr", "pca_lowrank", "pinverse", "qr", "slogdet", "svd",
-    "svd_lowrank", "triangular_solve", "vander",
+    "cholesky", "cholesky_inverse", "cholesky_solve", "det", "eig", "geqrf", "inverse", "logdet", "lstsq", "lu",
+    "lu_solve", "lu_unpack", "matrix_exp", "matrix_power", "matrix_rank", "orgqr", "ormqr", "pca_lowrank", "pinverse",
+    "qr", "slogdet", "solve", "svd", "svd_lowrank", "symeig", "triangular_solve", "vander",
 ]  # fmt: skip

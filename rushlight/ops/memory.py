@@ -10,11 +10,12 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from .. import dtypes
 from .._errors import not_supported
 from .._tensor.tensor import Tensor, to_device
 from ._op import Array, attach, method, op
 from .convert import convert
-from .creation import empty
+from .creation import empty, from_numpy, tensor
 from .reduce import sum as _sum
 from .shape import _into_shape, as_strided, sizes_of, swapdims
 
@@ -228,4 +229,43 @@ def empty_permuted(size, physical_layout, **options):
     return empty(size, **options)
 
 
-__all__ = ["empty_permuted", "is_same_size"]
+def _shape_as_tensor(input):
+    """The shape as an int64 tensor."""
+    return tensor(list(input.shape), dtype=dtypes.int64)
+
+
+def _numpy_result(self, array, context=None, return_scalar=False):
+    """What numpy's own functions of a tensor give: a tensor."""
+    return from_numpy(np.asarray(array))
+
+
+attach("__array_wrap__", _numpy_result)
+
+
+@method()
+def const_data_ptr(self) -> int:
+    """``data_ptr``."""
+    return self.data_ptr()
+
+
+@method()
+def storage_type(self):
+    """The class of the memory behind the tensor."""
+    return type(self.untyped_storage())
+
+
+@method()
+def module_load(self, other, assign=False):
+    """What a module keeps when its state is loaded: ``other`` itself if ``assign``, else this tensor, copied into."""
+    if assign:
+        return other.detach()
+    return self.detach().copy_(other)
+
+
+for _name in ("is_distributed", "is_ipu", "is_maia", "is_mtia", "is_sparse_csr", "is_vulkan", "volatile"):
+    attach(_name, property(lambda self: False))
+attach("is_distributed", lambda self: False)
+attach("name", property(lambda self: None))
+attach("grad_dtype", property(lambda self: self.dtype))
+
+__all__ = ["_shape_as_tensor", "empty_permuted", "is_same_size"]

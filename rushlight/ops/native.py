@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from . import nn_norm, nn_resize
 from ._op import Array, op
+from .shape import wrap_dim
 
 # -- normalizations, with the statistics they found -----------------------------------------------------------------
 
@@ -72,6 +73,17 @@ def native_batch_norm(input, weight, bias, running_mean, running_var, training, 
     return (made, *(s.detach() for s in _native_batch_norm(input, weight, bias, eps)[1:]))
 
 
+@op(name="softmax_backward_data", method=False)
+def _softmax_backward(grad_output: Array, output: Array, dim, dtype):
+    product = grad_output * output
+    return (product - output * jnp.sum(product, dim, keepdims=True)).astype(dtype.np)
+
+
+def _softmax_backward_data(grad_output, output, dim, input_dtype):
+    """The derivative of ``softmax`` from its output, for autograd functions written by hand."""
+    return _softmax_backward(grad_output, output, wrap_dim(dim, output.dim()), input_dtype)
+
+
 # -- samplers -------------------------------------------------------------------------------------------------------
 
 _MODES, _PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
@@ -85,6 +97,6 @@ def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
 grid_sampler_2d = grid_sampler_3d = grid_sampler
 
 __all__ = [
-    "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "native_batch_norm", "native_group_norm",
-    "native_layer_norm",
+    "_softmax_backward_data", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "native_batch_norm",
+    "native_group_norm", "native_layer_norm",
 ]  # fmt: skip

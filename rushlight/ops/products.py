@@ -475,10 +475,11 @@ def vecdot(x, y, *, dim=-1, out=None):
     return _vecdot(x, y, dim, out=out)
 
 
+spmm = mm
 for _name, _function in {"cross": cross, "ger": outer}.items():
     attach(_name, _function)
 
 __all__ = [
     "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot", "einsum", "ger", "inner",
-    "kron", "matmul", "mm", "mv", "outer", "tensordot", "vdot",
+    "kron", "matmul", "mm", "mv", "outer", "spmm", "tensordot", "vdot",
 ]  # fmt: skip

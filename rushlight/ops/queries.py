@@ -13,6 +13,7 @@ from .._tensor.tensor import Tensor
 
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
 newaxis = None
+legacy_contiguous_format = dtypes.contiguous_format
 
 
 def numel(input) -> int:
@@ -111,6 +112,6 @@ def _assert(condition, message: str) -> None:
 
 __all__ = [
     "_assert", "e", "get_device", "inf", "is_complex", "is_conj", "is_distributed", "is_floating_point", "is_inference",
-    "is_neg", "is_nonzero", "is_signed", "is_storage", "nan", "newaxis", "numel", "pi", "set_default_tensor_type",
-    "typename",
+    "is_neg", "is_nonzero", "is_signed", "is_storage", "legacy_contiguous_format", "nan", "newaxis", "numel", "pi",
+    "set_default_tensor_type", "typename",
 ]  # fmt: skip
