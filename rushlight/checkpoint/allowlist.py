@@ -138,7 +138,7 @@ class Policy:
         if found is not None:
             self._built.add(found)
             return found
-        return names.function_from_torch(module, name) or Stub(path)
+        return names.function_from_torch(module, name) or Stub(path, home=(module, name))
 
     def _trusted(self, kind) -> bool:
         return any(kind is one for one in _user.values())
@@ -162,12 +162,13 @@ class Policy:
             except numpy_pickles.UnusualType:
                 if self.weights_only:
                     raise
-                return Stub("numpy.dtype" if func is np.dtype else repr(func), args)
+                return Stub("numpy.dtype" if func is np.dtype else repr(func), args, call=(func, args))
         if type(func) is Stub:
             named = func.class_name == "builtins.getattr" and len(args) == 2 and type(args[1]) is str
             if named and type(args[0]) is Stub and args[0].is_reference:
-                return Stub(f"{args[0].class_name}.{args[1]}")
-            return Stub(func.class_name, args)
+                found = names.function_from_torch(args[0].class_name, args[1])
+                return found or Stub(f"{args[0].class_name}.{args[1]}", call=(func, args))
+            return Stub(func.class_name, args, call=(func, args))
         if self._trusted(func):
             return func(*args)
         if any(func is one for one in self._built_lazily()) and len(args) == 1 and type(args[0]) is bool:
@@ -184,12 +185,13 @@ class Policy:
         if not isinstance(args, tuple) or not isinstance(kwargs, dict):
             raise pickle.UnpicklingError(f"NEWOBJ in a checkpoint: expected a tuple, received {type(args).__name__}")
         if type(kind) is Stub:
-            return Stub(kind.class_name, args, kwargs or None)
+            return Stub(kind.class_name, args, kwargs or None, home=kind.home)
         if isinstance(kind, type) and self._trusted(kind):
             return kind.__new__(kind, *args, **kwargs)
         if isinstance(kind, type) and kind in self._built:
             # Arguments mean that the class makes itself in a way of its own; that code is not run.
-            return Stub(f"{kind.__module__}.{kind.__qualname__}", args, kwargs) if args else object.__new__(kind)
+            home = "torch" + kind.__module__.removeprefix("rushlight"), kind.__qualname__
+            return Stub(".".join(home), args, kwargs, home=home) if args else object.__new__(kind)
         build = BUILDERS.get(id(kind))
         if build is not None:
             return build(args, kwargs)
@@ -220,7 +222,7 @@ class Policy:
             except numpy_pickles.UnusualType:
                 if self.weights_only:
                     raise
-                numpy_pickles.hold(obj, Stub("numpy.ndarray", (), state=state))
+                numpy_pickles.hold(obj, Stub("numpy.ndarray", (), state=state, call=numpy_pickles.EMPTY))
         elif plain_types.fill(obj, state):
             return
         elif kind in self._built:

@@ -167,15 +167,17 @@ def _from_accelerator(args, kwargs):
     return rebuild.make_converted(args[0], args[1], args[3])
 
 
+FROM_TYPE = names.torch_name("torch._tensor", "_rebuild_from_type_v2")
+
+
 def _from_type(args, kwargs):
     if kwargs or len(args) != 4 or not isinstance(args[2], tuple):
         raise bad("tensor", args)
     func, kind, parts, state = args
     if type(func) is Stub:
         # A tensor class that rebuilds itself: what it would have been made from stays readable.
-        made = Stub(kind.class_name if type(kind) is Stub else "torch.Tensor", parts)
-        made.state = state
-        return made
+        name = kind.class_name if type(kind) is Stub else "torch.Tensor"
+        return Stub(name, parts, state=state, call=(FROM_TYPE, args))
     if not any(func is one for one in _TENSOR_BUILDERS):
         raise bad("tensor", args)
     tensor = BUILDERS[id(func)](parts, {})

@@ -38,7 +38,7 @@ class _Scan(Policy):
     def find(self, module: str, name: str):
         self.names[f"{module}.{name}"] = None
         found = super().find(module, name) if name.endswith("Storage") else None
-        return found if isinstance(found, StorageType) else Stub(f"{module}.{name}")
+        return found if isinstance(found, StorageType) else Stub(f"{module}.{name}", home=(module, name))
 
 
 def scan(file, encoding: str) -> tuple[list[tuple], list[str]]:

@@ -82,6 +82,17 @@ def to_torch(obj, module: str, name: str) -> tuple[str, str] | None:
     return None
 
 
+# Where files find functions, by torch's name: its C++ functions have addresses of their own.
+_FUNCTIONS = {
+    "torch.nn.functional": "rushlight.nn.functional", "torch.nn.init": "rushlight.nn.init",
+    "torch._C._nn": "rushlight.nn.functional", "torch._C._VariableFunctions": "rushlight",
+    "torch._C._VariableFunctionsClass": "rushlight", "torch": "rushlight",
+}  # fmt: skip
+
+
+_OPERATORS = ("rushlight.ops", "rushlight.nn.functional", "rushlight.nn.init")
+
+
 def import_own() -> None:
     """Import the packages whose classes a file may name; always the same ones, whatever the file says."""
     for package in ("rushlight.nn", "rushlight.optim"):
@@ -101,9 +112,11 @@ def from_torch(module: str, name: str):
 
 
 def function_from_torch(module: str, name: str):
-    """rushlight's function at ``torch.nn.functional.name`` or ``torch.nn.init.name``, or None; never called."""
-    if module not in ("torch.nn.functional", "torch.nn.init") or not name.isidentifier() or name.startswith("__"):
+    """rushlight's operator at torch's path ``module.name``, or None; never called."""
+    home = _FUNCTIONS.get(module)
+    if home is None or not name.isidentifier() or name.startswith("__"):
         return None
-    found = getattr(sys.modules.get("rushlight" + module.removeprefix("torch")), name, None)
-    own = str(getattr(found, "__module__", "")).startswith("rushlight")
+    found = getattr(sys.modules.get(home), name, None)
+    # Operators alone: a file must not get hold of what opens files, such as load.
+    own = str(getattr(found, "__module__", "")).startswith(_OPERATORS)
     return found if callable(found) and not isinstance(found, type) and own else None

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from .brief import brief
+from .names import torch_name
 
 # bool, integers, floats, complex, bytes and str: nothing that holds Python objects or nested fields.
 _DTYPE = re.compile(r"[<>|=]?([biufcSU])(\d{1,9})")
@@ -100,6 +101,10 @@ def set_array(found: np.ndarray, state) -> None:
     data = _as_bytes(data)
     _check_shape(shape, dtype, len(data))
     cast(Any, found).__setstate__((1, shape, dtype, bool(columns), data))
+
+
+# How numpy begins an array that its state then fills.
+EMPTY = (torch_name("numpy.core.multiarray", "_reconstruct"), (np.ndarray, (0,), b"b"))
 
 
 def hold(found: np.ndarray, value) -> None:

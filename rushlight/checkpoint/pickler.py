@@ -16,10 +16,14 @@ import numpy as np
 from rushlight import dtypes
 from rushlight._device import device
 from rushlight._tensor.tensor import Tensor
+from rushlight.ops._op import Op
 
 from . import names, rebuild
+from .builders import FROM_TYPE
 from .inert import LAYOUTS, InertTensor
 from .names import TorchName, torch_name
+from .numpy_pickles import EMPTY
+from .stub import Stub
 
 _CPU = "cpu"
 # The C pickler checks every name against what can be imported; torch's names cannot.
@@ -101,6 +105,8 @@ class Pickler(_Pickler):
             return NotImplemented
         if kind is InertTensor:
             return self._reduce_inert(obj)
+        if kind is np.ndarray and obj.dtype.hasobject and obj.shape == () and type(obj.item()) is Stub:
+            return *EMPTY, obj.item().state
         if isinstance(obj, Tensor):
             return self._reduce_tensor(obj)
         if kind is _Data:
@@ -116,6 +122,8 @@ class Pickler(_Pickler):
             return torch_name("torch", "device"), where
         if kind is dtypes.layout:
             return torch_name("torch.serialization", "_get_layout"), (repr(obj),)
+        if kind is Op:
+            return obj.__name__
         if kind is FunctionType or (kind is BuiltinFunctionType and obj.__module__):
             return obj.__qualname__
         return NotImplemented
@@ -172,6 +180,38 @@ class Pickler(_Pickler):
         names = ("scheme", "scale", "zero_point") if "scale" in parts else ("scheme", "scales", "zero_points", "axis")
         args = (*head, tuple(parts[n] for n in names), tensor.requires_grad, OrderedDict())
         return torch_name("torch._utils", "_rebuild_qtensor"), args
+
+    def _save_stub(self, stub: Stub) -> None:
+        """Write what the stub was read from, so that a file can be changed without the classes it names."""
+        if stub.call is not None:
+            func, args = stub.call
+            self.save(func)
+            self.save(args)
+            self.write(pickle.REDUCE)
+        elif stub.args is None:
+            self._write_name(stub, *stub.home)
+            return
+        else:
+            self.save(torch_name(*stub.home))
+            self.save(stub.args)
+            if stub.kwargs and self.proto < 4:
+                raise pickle.PicklingError(f"{stub!r} needs keyword arguments: save it with pickle_protocol=4")
+            if stub.kwargs:
+                self.save(stub.kwargs)
+            self.write(pickle.NEWOBJ_EX if stub.kwargs else pickle.NEWOBJ)
+        if id(stub) in self.memo:  # a member led back to the stub, which is written by now
+            self.write(pickle.POP + self.get(self.memo[id(stub)][0]))
+            return
+        self.memoize(stub)
+        if stub.items:
+            self._batch_appends(stub.items)
+        if stub.entries:
+            self._batch_setitems(stub.entries.items())
+        if stub.state is not None and not (stub.call and stub.call[0] is FROM_TYPE):
+            self.save(stub.state)
+            self.write(pickle.BUILD)
+
+    dispatch = {**_Pickler.dispatch, Stub: _save_stub}
 
     # -- names --------------------------------------------------------------------------------------------------
 

@@ -18,16 +18,22 @@ class Stub:
         state: the object's saved ``__dict__`` (or whatever its ``__getstate__`` gave); None where there was none.
         items: elements, for a subclass of list or set.
         entries: keys and values, for a subclass of dict.
+        home: the module and the name in it, where the file gives them apart.
+        call: the function and the arguments of the call that the file asks for, if any; ``save`` writes it back.
 
     Example:
         >>> Stub("mylib.Net", (), state={"training": True})
         <Stub mylib.Net: state with 1 entries>
     """
 
-    __slots__ = ("__weakref__", "args", "class_name", "entries", "items", "kwargs", "state")
+    __slots__ = ("__weakref__", "args", "call", "class_name", "entries", "home", "items", "kwargs", "state")
 
-    def __init__(self, class_name: str, args: tuple | None = None, kwargs: dict | None = None, state=None):
+    def __init__(
+        self, class_name: str, args: tuple | None = None, kwargs: dict | None = None, state=None, home=None, call=None
+    ):
         self.class_name = class_name
+        self.home: tuple[str, str] = home or (class_name.rpartition(".")[0], class_name.rpartition(".")[2])
+        self.call: tuple | None = call
         self.args = args
         self.kwargs = kwargs
         self.state = state

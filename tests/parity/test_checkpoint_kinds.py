@@ -12,10 +12,13 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
 import io
 import pathlib
 import pickle
+import struct
 import sys
+import tarfile
 import types
 
 import numpy as np
@@ -273,6 +276,38 @@ def test_a_lightning_checkpoint(foreign_module):
     assert later.step_size == 3
 
 
+def test_stubs_are_written_back(foreign_module):
+    """A file can be read, changed and saved without the classes it names."""
+    holder = foreign_module("Holder")()
+    holder.items, holder.tensor, holder.me = [1, 2], torch.ones(2), holder
+    listed = foreign_module("Listed", list)([1, holder])
+    listed.note = "n"
+    theirs = {
+        "holder": holder, "listed": listed, "mapped": foreign_module("Mapped", dict)(a=holder), "enum": Color.RED,
+        "dataclass": Settings(), "class": foreign_module("Named"), "partial": functools.partial(pow, 2),
+        "function": torch.relu, "method": torch.nn.Linear(2, 2).eval, "object": np.array([None, 1], object),
+        "day": np.datetime64("2020-01-01"), "text": foreign_module("Text", str)("x"), "generator": np.random.default_rng(0),
+        "jagged": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+    }  # fmt: skip
+    for protocol in (2, 4):
+        ours = load(torch_file(theirs, pickle_protocol=protocol), weights_only=False)
+        file = io.BytesIO()
+        save(ours, file, pickle_protocol=protocol)
+        file.seek(0)
+        read = torch.load(file, weights_only=False)
+        assert list(read) == list(theirs)
+        for key in ("enum", "dataclass", "class", "function", "day", "text"):
+            assert read[key] == theirs[key], key
+        assert read["holder"].me is read["holder"] and read["holder"].items == [1, 2]
+        assert (
+            type(read["listed"]) is type(listed) and read["listed"][1] is read["holder"] and read["listed"].note == "n"
+        )
+        assert read["mapped"] == {"a": read["holder"]} and type(read["mapped"]) is type(theirs["mapped"])
+        assert read["partial"](3) == 8 and read["object"].tolist() == [None, 1]
+        assert read["generator"].random() == np.random.default_rng(0).random()
+        assert [t.tolist() for t in read["jagged"].unbind()] == [[1.0] * 2, [1.0] * 3]
+
+
 def test_training_arguments(foreign_module):
     """``training_args.bin``: one object of classes that are not installed, with enums and devices in it."""
     arguments = foreign_module("TrainingArguments")()
@@ -331,3 +366,92 @@ def np_to_jax(tensor):
     import jax
 
     return jax.device_put(tensor.numpy())
+
+
+MODULES = {
+    "Linear": lambda t: t.nn.Linear(3, 4), "Bilinear": lambda t: t.nn.Bilinear(2, 3, 4), "Identity": lambda t: t.nn.Identity(),
+    "Conv1d": lambda t: t.nn.Conv1d(3, 4, 3, padding=1), "Conv2d": lambda t: t.nn.Conv2d(3, 4, 3, padding="same"),
+    "Conv3d": lambda t: t.nn.Conv3d(1, 2, 3), "ConvTranspose2d": lambda t: t.nn.ConvTranspose2d(3, 4, 2, stride=2),
+    "BatchNorm2d": lambda t: t.nn.BatchNorm2d(4), "LayerNorm": lambda t: t.nn.LayerNorm(4), "GroupNorm": lambda t: t.nn.GroupNorm(2, 4),
+    "InstanceNorm2d": lambda t: t.nn.InstanceNorm2d(4, affine=True), "RMSNorm": lambda t: t.nn.RMSNorm(4),
+    "Embedding": lambda t: t.nn.Embedding(5, 3, padding_idx=0), "EmbeddingBag": lambda t: t.nn.EmbeddingBag(5, 3),
+    "RNN": lambda t: t.nn.RNN(3, 4, 2, bidirectional=True), "LSTM": lambda t: t.nn.LSTM(3, 4, num_layers=2, batch_first=True),
+    "GRU": lambda t: t.nn.GRU(3, 4), "LSTMCell": lambda t: t.nn.LSTMCell(3, 4),
+    "MultiheadAttention": lambda t: t.nn.MultiheadAttention(4, 2),
+    "TransformerEncoderLayer": lambda t: t.nn.TransformerEncoderLayer(4, 2, 8, activation="gelu"),
+    "TransformerDecoderLayer": lambda t: t.nn.TransformerDecoderLayer(4, 2, 8),
+    "TransformerEncoder": lambda t: t.nn.TransformerEncoder(t.nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2),
+    "Dropout": lambda t: t.nn.Dropout(0.3), "GELU": lambda t: t.nn.GELU("tanh"), "PReLU": lambda t: t.nn.PReLU(3),
+    "Softmax": lambda t: t.nn.Softmax(-1), "LeakyReLU": lambda t: t.nn.LeakyReLU(0.2, True), "Hardtanh": lambda t: t.nn.Hardtanh(-2, 2),
+    "MaxPool2d": lambda t: t.nn.MaxPool2d(2), "AdaptiveAvgPool2d": lambda t: t.nn.AdaptiveAvgPool2d((1, 2)),
+    "Upsample": lambda t: t.nn.Upsample(scale_factor=2), "PixelShuffle": lambda t: t.nn.PixelShuffle(2),
+    "CrossEntropyLoss": lambda t: t.nn.CrossEntropyLoss(label_smoothing=0.1), "MSELoss": lambda t: t.nn.MSELoss(reduction="sum"),
+    "Flatten": lambda t: t.nn.Flatten(), "ZeroPad2d": lambda t: t.nn.ZeroPad2d(1),
+    "ModuleList": lambda t: t.nn.ModuleList([t.nn.Linear(1, 1), t.nn.ReLU()]), "ModuleDict": lambda t: t.nn.ModuleDict({"a": t.nn.Tanh()}),
+    "ParameterList": lambda t: t.nn.ParameterList([t.nn.Parameter(t.ones(2))]),
+    "ParameterDict": lambda t: t.nn.ParameterDict({"a": t.nn.Parameter(t.ones(2))}),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*enable_nested_tensor:UserWarning")
+@pytest.mark.parametrize("name", MODULES)
+def test_layers_saved_whole(name):
+    theirs = MODULES[name](torch)
+    ours = load(torch_file(theirs), weights_only=False)
+    assert not isinstance(ours, Stub) and repr(ours) == repr(theirs)
+    wanted = theirs.state_dict()
+    assert list(ours.state_dict()) == list(wanted)
+    assert all(ours.state_dict()[k].tolist() == v.tolist() for k, v in wanted.items())
+    file = io.BytesIO()
+    save(ours, file)
+    file.seek(0)
+    back = torch.load(file, weights_only=False)
+    assert repr(back) == repr(theirs) and all(torch.equal(back.state_dict()[k], v) for k, v in wanted.items())
+    made = type(theirs).__name__
+    assert {k for k in vars(ours) if not k.startswith("_")} >= {k for k in vars(theirs) if not k.startswith("_")}, made
+
+
+def tar_file(objects: dict) -> io.BytesIO:
+    """A checkpoint as PyTorch before 0.1.10 wrote it: storages, tensors and the pickle in a tar archive."""
+    storages, tensors, body = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    pickle.dump(len(objects), storages, 2)
+    pickle.dump(len(objects), tensors, 2)
+    for i, tensor in enumerate(objects.values()):
+        flat = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+        kind = type(f"{tensor.type().rpartition('.')[2].replace('Tensor', 'Storage')}", (), {"__module__": "torch"})
+        storages.write(
+            b"\x80\x02K" + bytes([i]) + b"X\x03\x00\x00\x00cpuc" + f"torch\n{kind.__name__}\n".encode() + b"\x87."
+        )
+        storages.write(struct.pack("<q", flat.numel()) + bytes(flat.view(torch.uint8).numpy()))
+        tensors.write(b"\x80\x02K" + bytes([100 + i]) + b"K" + bytes([i]) + b"N\x87.")
+        numbers = (*tensor.shape, *tensor.stride(), tensor.storage_offset())
+        tensors.write(struct.pack(f"<i4x{len(numbers)}q", tensor.dim(), *numbers))
+    pickle.dump([], storages, 2)
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, obj):
+            return next((100 + i for i, t in enumerate(objects.values()) if obj is t), None)
+
+    Pickler(body, 2).dump(objects)
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, part in (("storages", storages), ("tensors", tensors), ("pickle", body)):
+            info = tarfile.TarInfo(name)
+            info.size = len(part.getvalue())
+            tar.addfile(info, io.BytesIO(part.getvalue()))
+    file.seek(0)
+    return file
+
+
+def test_tar_files_as_pytorch_reads_them(tmp_path):
+    base = torch.arange(12.0)
+    theirs = {"x": base.view(3, 4).t().clone(), "half": torch.ones(3, dtype=torch.float16), "scalar": torch.tensor(2),
+              "turned": torch.arange(6, dtype=torch.int16).view(2, 3).t(), "part": torch.arange(9.0)[2:5]}  # fmt: skip
+    path = tmp_path / "old.pt"
+    path.write_bytes(tar_file(theirs).getvalue())
+    read, ours = torch.load(path, weights_only=False), load(path, weights_only=False)
+    for key, wanted in theirs.items():
+        assert torch.equal(read[key], wanted) and ours[key].tolist() == wanted.tolist()
+        assert ours[key].stride() == wanted.stride() and ours[key].storage_offset() == wanted.storage_offset()
+    with pytest.raises(RuntimeError, match="Cannot use ``weights_only=True`` with files saved in the legacy"):
+        load(path)
