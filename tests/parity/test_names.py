@@ -96,7 +96,6 @@ def test_questions(shape, kind):
         "is_meta",
         "is_sparse",
         "is_quantized",
-        "volatile",
         "name",
         "ndim",
     ):

@@ -76,8 +76,8 @@ OPTIONS = {
 
 _TIMES = int(os.environ.get("OP_DB_SAMPLES", "1"))
 COUNTS = {
-    torch.float64: 3 * _TIMES, torch.float32: _TIMES, torch.int64: _TIMES, torch.bool: _TIMES,
-    torch.complex128: _TIMES,
+    torch.float64: 5 * _TIMES, torch.float32: 2 * _TIMES, torch.int64: 2 * _TIMES, torch.bool: 2 * _TIMES,
+    torch.complex128: 3 * _TIMES,
 }  # fmt: skip
 OFFERED = [entry for entry in ENTRIES if name(entry) not in NOT_OFFERED]
 
