@@ -1,4 +1,4 @@
-"""Owns ``Transform`` and what is made of several: inverses, chains, and transforms of several dimensions at once.
+"""Owns ``Transform`` and what is made of others: inverses, chains, transforms of several dimensions or parts at once.
 
 May import constraints and the operators.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from .. import dtypes
 from .._tensor.tensor import Tensor
 from ..ops.creation import zeros_like
+from ..ops.join import cat, stack
 from . import constraints
 from .utils import _sum_rightmost, lazy_property
 
@@ -387,3 +388,103 @@ class _Several(Transform):
     def _need_dim(self, x: Tensor, what: str) -> None:
         if not -x.dim() <= self.dim < x.dim():
             raise AssertionError(f"dim {self.dim} out of range for {what} with {x.dim()} dimensions")
+
+
+class CatTransform(_Several):
+    """Transforms side by side along a dimension.
+
+    Args:
+        tseq: the transforms.
+        dim: the dimension.
+        lengths: how much of it belongs to each; default: 1.
+        cache_size: as for ``Transform``.
+    """
+
+    def __init__(self, tseq: Any, dim: int = 0, lengths: Any = None, cache_size: int = 0) -> None:
+        super().__init__(tseq, dim, cache_size)
+        self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
+        if len(self.lengths) != len(self.transforms):
+            raise AssertionError(f"lengths ({len(self.lengths)}) must match transforms ({len(self.transforms)})")
+
+    def _options(self) -> tuple:
+        return self.transforms, self.dim, self.lengths
+
+    @lazy_property
+    def event_dim(self) -> int:
+        """The most of all."""
+        return max(t.event_dim for t in self.transforms)
+
+    @lazy_property
+    def length(self) -> int:
+        """How much of the dimension there is."""
+        return sum(self.lengths)
+
+    def _parts(self, x: Tensor, what: str = "tensor") -> Any:
+        self._need_dim(x, what)
+        if x.size(self.dim) != self.length:
+            name = "x" if what == "tensor" else what
+            raise AssertionError(f"{name}.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}")
+        return x.split(self.lengths, self.dim)
+
+    def _call(self, x: Tensor) -> Any:
+        return cat([t(part) for t, part in zip(self.transforms, self._parts(x))], dim=self.dim)
+
+    def _inverse(self, y: Tensor) -> Any:
+        return cat([t.inv(part) for t, part in zip(self.transforms, self._parts(y))], dim=self.dim)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Any:
+        changes = []
+        for t, before, after in zip(self.transforms, self._parts(x, "x"), self._parts(y, "y")):
+            change = t.log_abs_det_jacobian(before, after)
+            changes.append(_sum_rightmost(change, self.event_dim - t.event_dim))
+        dim = (self.dim - x.dim() if self.dim >= 0 else self.dim) + self.event_dim
+        return cat(changes, dim=dim) if dim < 0 else sum(changes)
+
+    domain: Any = constraints.dependent_property(
+        lambda self: constraints.cat([t.domain for t in self.transforms], self.dim, self.lengths)
+    )
+    codomain: Any = constraints.dependent_property(
+        lambda self: constraints.cat([t.codomain for t in self.transforms], self.dim, self.lengths)
+    )
+
+
+class StackTransform(_Several):
+    """Transforms one for each place of a dimension.
+
+    Args:
+        tseq: the transforms.
+        dim: the dimension.
+        cache_size: as for ``Transform``.
+    """
+
+    def __init__(self, tseq: Any, dim: int = 0, cache_size: int = 0) -> None:
+        super().__init__(tseq, dim, cache_size)
+
+    def _options(self) -> tuple:
+        return self.transforms, self.dim
+
+    def _parts(self, x: Tensor, what: str = "tensor") -> Any:
+        self._need_dim(x, what)
+        if x.size(self.dim) != len(self.transforms):
+            name = "x" if what == "tensor" else what
+            raise AssertionError(
+                f"{name}.size({self.dim}) = {x.size(self.dim)} must equal len(transforms) {len(self.transforms)}"
+            )
+        return x.unbind(self.dim)
+
+    def _call(self, x: Tensor) -> Any:
+        return stack([t(part) for t, part in zip(self.transforms, self._parts(x))], dim=self.dim)
+
+    def _inverse(self, y: Tensor) -> Any:
+        return stack([t.inv(part) for t, part in zip(self.transforms, self._parts(y))], dim=self.dim)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Any:
+        pairs = zip(self.transforms, self._parts(x, "x"), self._parts(y, "y"))
+        return stack([t.log_abs_det_jacobian(before, after) for t, before, after in pairs], dim=self.dim)
+
+    domain: Any = constraints.dependent_property(
+        lambda self: constraints.stack([t.domain for t in self.transforms], self.dim)
+    )
+    codomain: Any = constraints.dependent_property(
+        lambda self: constraints.stack([t.codomain for t in self.transforms], self.dim)
+    )

@@ -7,7 +7,6 @@ of one per step (``benchmarks/recurrent.py`` measures both).
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -101,8 +100,7 @@ def _advance(mode, gx, state, w_hh, b_hh, w_hr, mask) -> Any:
     return new, saved, raw
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _run(mode, reverse, gates, state, w_hh, b_hh, w_hr, mask):
+def _run_plain(mode, reverse, gates, state, w_hh, b_hh, w_hr, mask):
     """All steps of one layer in one direction: the hidden states, and the state at the end."""
 
     def step(state, t):
@@ -111,6 +109,9 @@ def _run(mode, reverse, gates, state, w_hh, b_hh, w_hr, mask):
 
     last, hidden = lax.scan(step, state, (gates, mask), reverse=reverse)
     return hidden, last
+
+
+_run: Any = jax.custom_jvp(_run_plain, nondiff_argnums=(0, 1))
 
 
 @_run.defjvp
