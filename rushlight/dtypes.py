@@ -266,6 +266,7 @@ def on_default_change(listener) -> None:
     _listeners.append(listener)
 
 
+# pyright: reportUnsupportedDunderAll=false
 __all__ = [
     *(name for name in ALL if name != "bool"), "Size", "channels_last", "channels_last_3d", "contiguous_format",
     "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format", "set_default_dtype",

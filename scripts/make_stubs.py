@@ -23,6 +23,7 @@ import numpy as np
 
 from .. import _device as devices
 from .. import dtypes
+from .._hooks import RemovableHandle
 from .storage import Storage, UntypedStorage
 from .to_python import ToPython
 
@@ -34,7 +35,8 @@ RETURNS = {
     "__bool__": "bool", "__int__": "int", "__float__": "float", "__complex__": "complex", "__index__": "int",
     "__len__": "int", "__hash__": "int", "__repr__": "str", "__format__": "str", "__array__": "np.ndarray",
     "__iter__": "Iterator[Tensor]", "__contains__": "bool", "__setitem__": "None", "numel": "int", "dim": "int",
-    "item": "Any", "backward": "None", "data_ptr": "int", "element_size": "int",
+    "item": "Any", "backward": "None", "data_ptr": "int",
+    "register_hook": "RemovableHandle", "register_post_accumulate_grad_hook": "RemovableHandle", "element_size": "int",
 }  # fmt: skip
 SKIP = {"__new__", "__init__", "__init_subclass__", "__subclasshook__", "__class__", "__dict__", "__weakref__",
         "__doc__", "__module__", "__slots__", "__getattr__", "__annotations__", "__firstlineno__",

@@ -1,4 +1,4 @@
-"""Owns the per-thread switches that decide what an operator records: grad mode, inference mode, anomaly mode, trace, vmap.
+"""Owns the per-thread switches that decide what an operator records: grad, inference, anomaly, trace, vmap.
 
 May import only the standard library.
 """

@@ -144,12 +144,13 @@ class BackwardCFunction(FunctionCtx, Node):
                     f"function {name} returned a gradient different than None at position {i + 1}, but the "
                     "corresponding forward input was not a Variable"
                 )
-            checked.append(None if grad is None or want is None else _fit(grad, *meta, i, name))
+            checked.append(None if grad is None or want is None or meta is None else _fit(grad, meta, i, name))
         return checked
 
 
-def _fit(grad: Tensor, shape: tuple, dtype, index: int, name: str) -> Tensor:
+def _fit(grad: Tensor, meta: tuple, index: int, name: str) -> Tensor:
     """A gradient in the shape and dtype of the input."""
+    shape, dtype = meta
     if tuple(grad.shape) != tuple(shape):
         lead = grad.dim() - len(shape)
         if lead < 0 or any(a not in (1, b) for a, b in zip(shape, grad.shape[lead:])):

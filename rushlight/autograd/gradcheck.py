@@ -84,7 +84,7 @@ def _analytical(func: Callable, inputs: tuple, index: int, number: int) -> tuple
             seed.reshape(-1)[flat] = cotangent
             (found,) = grad(out, tensor, creation.tensor(seed, device=out.device), retain_graph=True, allow_unused=True)
             flat_grad = np.zeros(tensor.numel(), _host(tensor).dtype) if found is None else _host(found).reshape(-1)
-            along = np.stack([flat_grad.real, flat_grad.imag], 1).reshape(-1) if complex_in else flat_grad
+            along = np.stack([np.real(flat_grad), np.imag(flat_grad)], 1).reshape(-1) if complex_in else flat_grad
             column = column + factor * along
         columns.append(column)
     return np.array(columns).T.reshape(-1, size), columns

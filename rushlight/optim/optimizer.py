@@ -282,7 +282,7 @@ class Optimizer:
             replaced = hook(self, state_dict)
             if replaced is not None:
                 state_dict = replaced
-        state_dict = _by_name.resolved(self.param_groups, state_dict)
+        state_dict = dict(_by_name.resolved(self.param_groups, state_dict))
         groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved):
             raise ValueError(

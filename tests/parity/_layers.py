@@ -31,7 +31,8 @@ class New:
         return getattr(lib.nn, name)(*args, **kwargs)
 
     def __repr__(self):
-        return ", ".join([*map(repr, self.args), *(f"{k}={v!r}" for k, v in self.kwargs.items())])
+        shown = {k: "..." if callable(v) else repr(v) for k, v in self.kwargs.items()}  # a function's has an address
+        return ", ".join([*map(repr, self.args), *(f"{k}={v}" for k, v in shown.items())])
 
 
 def weights(*values):
