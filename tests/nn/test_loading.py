@@ -6,13 +6,16 @@ May import rushlight; needs no PyTorch.
 from __future__ import annotations
 
 import re
+import sys
 import time
+import weakref
 from collections import OrderedDict
 
 import pytest
 
 import rushlight as torch
 from rushlight import nn
+from rushlight.nn.modules import _loading
 
 
 def net():
@@ -303,3 +306,14 @@ def test_keep_vars_in_a_snapshot():
     model = nn.Linear(2, 1)
     snapshot = model.state_dict(copy=True, keep_vars=True)
     assert isinstance(snapshot["weight"], nn.Parameter) and snapshot["weight"] is not model.weight
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is given back on Linux alone")
+def test_replaced_arrays_are_let_go_before_their_memory_is_given_back(monkeypatch):
+    monkeypatch.setattr(_loading, "_LARGE", 0)
+    model = net()
+    old = [weakref.ref(p._array()) for p in model.parameters()]
+    alive = []
+    monkeypatch.setattr(_loading.jax, "block_until_ready", lambda arrays: alive.append(len(arrays)))
+    model.load_state_dict(state())
+    assert alive == [len(old)] and not any(ref() for ref in old)

@@ -297,9 +297,11 @@ class StateDict:
         except BaseException:
             _restore(before)
             raise
-        replaced = [was for _, cells in before for _, cell, was in cells if cell.form is not was]
+        changed = (was for _, cells in before for _, cell, was in cells if cell.form is not was)
+        replaced = [array for array in changed if type(array) is not Unread]
+        # Nothing else may hold the old arrays when their memory is to go back.
         before.clear()
-        _loading.give_back_memory([array for array in replaced if type(array) is not Unread])
+        _loading.give_back_memory(replaced)
         return _IncompatibleKeys(missing, unexpected)
 
 
