@@ -139,7 +139,7 @@ def _lstsq(A: Array, B: Array, rcond, residuals):
     return solution, squares if residuals else jnp.zeros(0, squares.dtype), rank, S
 
 
-def lstsq(A, B, rcond=None, *, driver=None):
+def lstsq(A, B, rcond=None, *, driver=None, out=None):
     """The X for which ``A X - B`` is smallest, of all such the smallest.
 
     Args:
@@ -171,11 +171,10 @@ def lstsq(A, B, rcond=None, *, driver=None):
     if driver in ("gelsd", "gelss") and on_host(rank) and rank._host().min(initial=n) < n:
         residuals = residuals[:0].reshape(-1)
     nothing = A.real.new_empty(0) if A.is_complex() else A.new_empty(0)
-    return _lstsq_result(
-        (
-            solution.squeeze(-1) if vector else solution,
-            residuals,
-            empty(0, dtype=dtypes.int64) if driver == "gels" else rank,
-            S.detach() if driver in ("gelsd", "gelss") else nothing,
-        )
+    found = (
+        solution.squeeze(-1) if vector else solution,
+        residuals,
+        empty(0, dtype=dtypes.int64) if driver == "gels" else rank,
+        S.detach() if driver in ("gelsd", "gelss") else nothing,
     )
+    return _lstsq_result(write_named("linalg_lstsq", found, out))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from . import nn_norm, nn_resize
-from ._op import Array, op
+from ._op import Array, op, write_out
 from .shape import wrap_dim
 
 # -- normalizations, with the statistics they found -----------------------------------------------------------------
@@ -65,12 +65,12 @@ def _native_batch_norm(input: Array, weight: Array | None, bias: Array | None, e
     return out, jax.lax.stop_gradient(middle.reshape(-1)), jax.lax.stop_gradient(scale.reshape(-1))
 
 
-def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, *, out=None):
     """``batch_norm``, and the means and inverse standard deviations it used; empty where it used the running ones."""
     made = nn_norm.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
-    if not training:
-        return made, input.new_empty(0), input.new_empty(0)
-    return (made, *(s.detach() for s in _native_batch_norm(input, weight, bias, eps)[1:]))
+    empty = input.new_empty(0)
+    rest = [s.detach() for s in _native_batch_norm(input, weight, bias, eps)[1:]] if training else [empty, empty]
+    return (made, *rest) if out is None else write_out("native_batch_norm", (made, *rest), out)
 
 
 @op(name="softmax_backward_data", method=False)

@@ -83,7 +83,7 @@ def _diff(input: Array, n, dim):
     return jnp.diff(input, n, dim)
 
 
-def diff(input, n=1, dim=-1, prepend=None, append=None):
+def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     """The differences of neighbours along a dimension, ``n`` times over."""
     if input.dim() == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -92,7 +92,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         raise RuntimeError(f"order must be non-negative but got {n}")
     parts = [x for x in (prepend, input, append) if x is not None]
     whole = cat(parts, dim) if len(parts) > 1 else input
-    return _diff(whole, min(n, whole.shape[dim]), dim)
+    return _diff(whole, min(n, whole.shape[dim]), dim, out=out)
 
 
 def _strips(y, x, dx, dim):

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, Number, attach, in_place_form, op, scalar_name
+from ._op import Array, Number, attach, in_place_form, op, scalar_name, write_out
 from ._promotion import cast
 from .search import _check_index_dtype, _check_ranks, _check_vector, _gather, check_positions
 from .shape import wrap_dim
@@ -267,12 +267,12 @@ def _index_reduce(input: Array, index: Array, source: Array, dim, reduce, includ
     return _scatter_reduce.fn(input, wide, source, dim, reduce, include_self)
 
 
-def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=None):
     """``input`` with the slices of ``source`` combined at the named slices of a dimension."""
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either prod, mean, amax or amin, got {reduce}.")
     dim = _check_slab("index_reduce", input, dim, index, source)
-    return _index_reduce(input, index, source, dim, reduce, include_self)
+    return _index_reduce(input, index, source, dim, reduce, include_self, out=out)
 
 
 @op(name="put", method=False)
@@ -306,11 +306,11 @@ def select_scatter(input, src, dim, index):
     return out
 
 
-def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1, *, out=None):
     """``input`` with a range of a dimension replaced by ``src``."""
-    out = input.clone()
-    out[(slice(None),) * wrap_dim(dim, input.dim()) + (slice(start, end, step),)] = src
-    return out
+    made = input.clone()
+    made[(slice(None),) * wrap_dim(dim, input.dim()) + (slice(start, end, step),)] = src
+    return made if out is None else write_out("slice_scatter", made, out)
 
 
 for _function in (

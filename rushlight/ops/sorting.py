@@ -60,9 +60,10 @@ def argsort(input, dim=-1, descending=False, stable=False):
     return _argsort(input, dim, bool(descending))
 
 
-def msort(input):
+def msort(input, *, out=None):
     """The tensor sorted along its first dimension."""
-    return sort(input, 0).values
+    values = sort(input, 0).values
+    return values if out is None else write_out("msort", values, out)
 
 
 @op(name="topk", method=False)
@@ -388,7 +389,8 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     host = input._host()
     edges = bins._host() if isinstance(bins, Tensor) else bins
     counts, edges = np.histogram(host, edges, range, density, None if weight is None else weight._host())
-    return _histogram_result(_from_host(x.astype(host.dtype), input) for x in (counts, edges))
+    made = tuple(_from_host(x.astype(host.dtype), input) for x in (counts, edges))
+    return _histogram_result(made if out is None else write_out("histogram", made, out))
 
 
 @op(name="one_hot", method=False, differentiable=False)
