@@ -165,6 +165,8 @@ class Compiled:
         found.visit([self.function, owner])
         for t in leaves.tensors:
             found._seen.setdefault(id(t), t)  # an argument is state only where the function refers to it itself
+            if t.grad is not None:
+                found.add_tensor(t.grad)
         found.visit([args, kwargs])
         from ..random.generator import default_generator
 

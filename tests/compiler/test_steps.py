@@ -297,6 +297,21 @@ def test_writing_to_an_argument():
     assert a.tolist() == [4.0, 4.0, 4.0]
 
 
+def test_backward_inside_to_an_argument():
+    @torch.compile
+    def f(x, w):
+        (x * w).pow(2).sum().backward()
+
+    x, w = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -1.0], requires_grad=True)
+    for times in (1, 2, 3):
+        f(x, w)
+        assert w.grad.tolist() == [6.0 * times, -8.0 * times]
+    other = torch.tensor([1.0, 1.0], requires_grad=True)
+    f(x, other)
+    f(x, other)
+    assert other.grad.tolist() == [4.0, 16.0] and w.grad.tolist() == [18.0, -24.0]
+
+
 def test_custom_function_inside():
     class Straight(torch.autograd.Function):
         @staticmethod
