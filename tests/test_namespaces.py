@@ -100,6 +100,26 @@ def test_devices_that_jax_does_not_drive(name):
         backend.synchronize()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what is there without a GPU")
+def test_cuda_without_a_gpu():
+    cuda = torch.cuda
+    assert cuda.memory_reserved() == cuda.max_memory_reserved() == 0 and not cuda.is_initialized()
+    assert cuda.get_rng_state_all() == []
+    for use in (cuda.Event, cuda.Stream, cuda.current_stream, cuda.init):
+        with pytest.raises(RuntimeError, match="Found no GPU"):
+            use()
+    with pytest.raises(NotImplementedError, match="start of the process"):
+        cuda.reset_peak_memory_stats()
+
+
+def test_cudnn_flags_are_put_back():
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark
+    with cudnn.flags(benchmark=not before, deterministic=True):
+        assert cudnn.benchmark is not before and cudnn.deterministic
+    assert cudnn.benchmark is before and not cudnn.deterministic
+
+
 def test_version_compares_as_a_version():
     version = torch.__version__
     assert version == "2.13.0" and isinstance(version, str) and version != "2.13.1"

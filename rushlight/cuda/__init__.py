@@ -7,8 +7,15 @@ import contextlib
 import jax
 
 from .. import _device as devices
+from .._errors import missing_name as _missing_name
+from .._errors import not_supported as _not_supported
 from ..random import generator as _generators
 from . import amp as amp
+from .streams import Event as Event
+from .streams import Stream as Stream
+from .streams import current_stream as current_stream
+from .streams import default_stream as default_stream
+from .streams import stream as stream
 
 
 def is_available() -> bool:
@@ -95,6 +102,53 @@ def max_memory_allocated(device=None) -> int:
     return _statistic("peak_bytes_in_use", device)
 
 
+def memory_reserved(device=None) -> int:
+    """Bytes that JAX's allocator holds on the GPU, in use or not; 0 without one."""
+    return _statistic("pool_bytes", device)
+
+
+def max_memory_reserved(device=None) -> int:
+    """The most bytes that JAX's allocator ever held on the GPU; 0 without one."""
+    return _statistic("peak_pool_bytes", device)
+
+
+def reset_peak_memory_stats(device=None) -> None:
+    """Refused: JAX counts the peak from the start of the process.
+
+    Raises:
+        NotImplementedError: always.
+    """
+    raise _not_supported(
+        "torch.cuda.reset_peak_memory_stats",
+        "The peak counts from the start of the process: measure in one of its own.",
+    )
+
+
+def get_rng_state_all() -> list:
+    """The states of all GPUs' generators."""
+    return [get_rng_state(f"cuda:{i}") for i in range(device_count())]
+
+
+def set_rng_state_all(new_states) -> None:
+    """Set the states of all GPUs' generators."""
+    for i, state in enumerate(new_states):
+        set_rng_state(state, f"cuda:{i}")
+
+
+def is_initialized() -> bool:
+    """Whether the GPU is ready for use: JAX has it ready wherever there is one."""
+    return is_available()
+
+
+def init() -> None:
+    """Make the GPU ready, which JAX does by itself.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    _need()
+
+
 @contextlib.contextmanager
 def device(index):
     """Create tensors on a GPU inside the block."""
@@ -115,3 +169,7 @@ def _resolve(where):
     if where is None:
         return devices.resolve("cuda")
     return devices.resolve(devices.device("cuda", where) if isinstance(where, int) else where)
+
+
+def __getattr__(name: str):
+    raise _missing_name(__name__, name)
