@@ -1,6 +1,6 @@
 """Owns ``torch.distributed`` for one process: the questions programs ask, and the collectives of a group of one.
 
-May import the tensor cell.
+May import devices and the tensor cell.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from .. import _device as devices
 from .._errors import missing_name, not_supported
 from .._tensor.tensor import Tensor
 
@@ -38,7 +39,7 @@ class _Group:
         return 0
 
 
-group = _Group
+group = ProcessGroup = _Group
 
 
 def is_available() -> bool:
@@ -124,9 +125,49 @@ def init_process_group(
 
 
 def destroy_process_group(group: Any = None) -> None:
-    """Forget the group."""
-    _world()
-    _Group.WORLD = None
+    """Forget the group of all processes; one that ``new_group`` made holds nothing to give back."""
+    if group is None or group is _world():
+        _world()
+        _Group.WORLD = None
+
+
+def new_group(
+    ranks: Sequence[int] | None = None, timeout: Any = None, backend: str | None = None, pg_options: Any = None,
+    use_local_synchronization: bool = False, group_desc: str | None = None, device_id: Any = None,
+) -> _Group:  # fmt: skip
+    """A group of some of the processes; with one process, it is that one.
+
+    Args:
+        ranks: which; default: all.
+        backend: its name; default: that of the group of all.
+        timeout, pg_options, use_local_synchronization, group_desc, device_id: how several processes would find each
+            other.
+
+    Raises:
+        ValueError: a rank that is not there, or ``init_process_group`` was not called.
+    """
+    world = _world()
+    if ranks is not None and list(ranks) != [0]:
+        raise ValueError(f"new_group(): expected ranks of the one process there is, [0], received {list(ranks)}")
+    return _Group((backend or world.backend).lower())
+
+
+def get_default_backend_for_device(device: Any) -> str:
+    """torch's name of the backend for a device: ``"gloo"`` for the CPU, ``"nccl"`` for GPUs.
+
+    Raises:
+        ValueError: torch has none for the device.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch.distributed.get_default_backend_for_device("cpu")
+        'gloo'
+    """
+    kind = devices.device(device).type
+    found = {"cpu": "gloo", "cuda": "nccl"}.get(kind)
+    if found is None:
+        raise ValueError(f"Default backend not registered for device : {kind}")
+    return found
 
 
 class _Done:

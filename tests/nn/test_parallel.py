@@ -137,6 +137,18 @@ def test_one_process(group):
     assert DistributedDataParallel(Small())(torch.ones(2)).tolist() == [1.0, 2.0]
 
 
+def test_a_group_of_some_processes(group):
+    some = dist.new_group([0])
+    assert isinstance(some, dist.ProcessGroup) and some.size() == 1 and some.backend == "gloo"
+    dist.destroy_process_group(some)
+    assert dist.is_initialized()
+    with pytest.raises(ValueError, match=r"received \[0, 1\]"):
+        dist.new_group([0, 1])
+    assert dist.get_default_backend_for_device("cuda:1") == "nccl"
+    with pytest.raises(ValueError, match="meta"):
+        dist.get_default_backend_for_device("meta")
+
+
 def test_without_a_group():
     assert not dist.is_initialized()
     with pytest.raises(ValueError, match="Default process group has not been initialized"):
