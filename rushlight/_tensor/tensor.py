@@ -125,8 +125,9 @@ class Tensor(ToPython):
         if type(other) is not Tensor or other is self:
             return False
         # An array's own ``shape`` and ``dtype`` go through Python; its type description has them at hand.
-        mine, theirs = getattr(self._form(), "aval", None), getattr(other._form(), "aval", None)
-        if mine is None or theirs is None or self._storage.device is not other._storage.device:
+        mine, theirs = self._form(), other._form()
+        mine, theirs = getattr(mine, "aval", mine), getattr(theirs, "aval", theirs)
+        if self._storage.device is not other._storage.device:
             return False
         return mine.shape == theirs.shape and mine.dtype == theirs.dtype
 

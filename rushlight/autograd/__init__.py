@@ -5,6 +5,8 @@ May import the tensor cell, the tape and the operators.
 
 from __future__ import annotations
 
+from jax.core import Tracer
+
 from .._graph import engine
 from .._graph.engine import Values
 from .._graph.modes import (
@@ -27,6 +29,18 @@ def _as_tuple(value) -> tuple:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
+_ones: dict = {}
+
+
+def _one(tensor):
+    """The gradient that a backward pass starts from, made once for each kind of scalar."""
+    array = tensor._array()
+    key = array.shape, array.dtype, tensor._storage.device
+    if key not in _ones:
+        _ones[key] = creation.ones_like(tensor)._array()
+    return _ones[key]
+
+
 def _roots(tensors, gradients, create_graph):
     """The starting edges, with a gradient for each.
 
@@ -46,6 +60,9 @@ def _roots(tensors, gradients, create_graph):
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             if tensor.is_complex():
                 raise RuntimeError("grad can be implicitly created only for real scalar outputs but got complex")
+            if not create_graph and not isinstance(tensor._array(), Tracer):
+                roots.append((edge, _one(tensor)))
+                continue
             gradient = creation.ones_like(tensor)
         elif not isinstance(gradient, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
