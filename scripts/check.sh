@@ -26,7 +26,7 @@ step "format (ruff)" ruff format --check .
 step "types (pyright)" pyright --pythonpath "$PYTHON"
 step "stubs are fresh" "$PYTHON" scripts/make_stubs.py --check
 step "import layers (import-linter)" lint-imports
-step "tests (pytest, warnings are errors)" "$PYTHON" -m pytest -n 2 --dist loadgroup
+step "tests (pytest, warnings are errors)" "$PYTHON" -m pytest -n 2
 step "doctests" "$PYTHON" -m pytest --doctest-modules rushlight
 
 printf '\n=== all checks passed in %d s\n' "$SECONDS"

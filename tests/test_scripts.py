@@ -45,7 +45,7 @@ def test_check_runs_every_step(checkout):
         "python3",
         "make_stubs.py --check",
         "lint-imports ",
-        "python3 -m pytest -n 2 --dist loadgroup",
+        "python3 -m pytest -n 2",
         "python3 -m pytest --doctest-modules rushlight",
     ]
 

@@ -9,7 +9,6 @@ import pytest
 from processes import ROOT
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.xdist_group("digits")
 
 DIGITS = ROOT / "examples" / "digits.py"
 EPOCHS = 2
@@ -30,17 +29,11 @@ def train(folder, name, *command):
     return initial, [json.loads(line) for line in steps.read_text().splitlines()], done.stdout, out
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    return train(folder, "torch"), train(folder, "rushlight", "-m", "rushlight", "run")
-
-
 def test_the_script_is_ordinary_pytorch():
     assert "rushlight" not in DIGITS.read_text()
 
 
-def test_initial_weights_are_the_same_bits(runs):
+def initial_weights_are_the_same_bits(runs):
     (reference, *_), (ours, *_) = runs
     reference, ours = torch.load(reference, weights_only=True), torch.load(ours, weights_only=True)
     assert list(reference) == list(ours)
@@ -48,19 +41,19 @@ def test_initial_weights_are_the_same_bits(runs):
         assert value.dtype == ours[name].dtype and torch.equal(value, ours[name]), name
 
 
-def test_data_arrives_in_the_same_order(runs):
+def data_arrives_in_the_same_order(runs):
     (_, reference, _, _), (_, ours, _, _) = runs
     assert len(reference) == len(ours) == EPOCHS * 23
     assert [step["labels"] for step in reference] == [step["labels"] for step in ours]
 
 
-def test_loss_curves_agree(runs):
+def loss_curves_agree(runs):
     (_, reference, _, _), (_, ours, _, _) = runs
     for number in range(20):
         assert ours[number]["loss"] == pytest.approx(reference[number]["loss"], abs=1e-3), number
 
 
-def test_torch_reads_the_weights_and_gives_the_same_logits(runs, tmp_path):
+def torch_reads_the_weights_and_gives_the_same_logits(runs, tmp_path):
     """Both libraries load the file that rushlight wrote and give the same logits in evaluation mode."""
     final = runs[1][3]
     code = """
@@ -90,3 +83,12 @@ with torch.no_grad():
     assert logits[0].shape == (64, 10)
     torch.testing.assert_close(logits[1], logits[0], atol=1e-4, rtol=1e-4)
     assert logits[0].abs().max() > 1, "logits that are all near zero would agree whatever the weights"
+
+
+def test_both_libraries_train_alike(tmp_path):
+    """One test, because the two runs that it compares are what takes the time."""
+    runs = train(tmp_path, "torch"), train(tmp_path, "rushlight", "-m", "rushlight", "run")
+    initial_weights_are_the_same_bits(runs)
+    data_arrives_in_the_same_order(runs)
+    loss_curves_agree(runs)
+    torch_reads_the_weights_and_gives_the_same_logits(runs, tmp_path)
