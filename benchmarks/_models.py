@@ -196,16 +196,15 @@ class Task:
         run = torch.compile(step) if whole_step else step
         one = x[:1].clone()
 
-        def train():
-            model.train()
-            return run(x, y)
-
         def infer(batch):
-            model.eval()
             with torch.no_grad():
                 return called(batch)
 
-        self.cases = {"train": train, "infer": lambda: infer(x), "infer1": lambda: infer(one)}
+        self.cases = {"train": lambda: run(x, y), "infer": lambda: infer(x), "infer1": lambda: infer(one)}
+
+    def prepare(self, case: str) -> None:
+        """What a training script does once before its loop."""
+        self.model.train(case == "train")
 
     @staticmethod
     def model_dtype(t, dtype: str):

@@ -115,12 +115,15 @@ def serve(run, task, library) -> None:
 def handle(request: dict, run, task) -> dict:
     what = request["do"]
     if what == "check":
+        task.prepare("infer")
         arrays = {"infer": _number(run("infer")), "infer1": _number(run("infer1"))}
+        task.prepare("train")
         arrays["losses"] = np.stack([_number(run("train")) for _ in range(3)])
         np.savez(request["file"], **arrays)
         return {}
     if what == "time":
         case, times = request["case"], []
+        task.prepare(case)
         for _ in range(request.get("warm", 1)):
             run(case)
         for _ in range(request["repeats"]):
@@ -129,6 +132,7 @@ def handle(request: dict, run, task) -> dict:
             times.append(time.perf_counter() - began)
         return {"times": times}
     if what == "memory":
+        task.prepare(request["case"])
         Memory.forget()
         for _ in range(3):
             run(request["case"])

@@ -163,6 +163,8 @@ def run(name: str, options, engines: list, log) -> dict:
                     workers.append(Worker(engine, name, options, f"{folder}/weights.npz", log))
                 except Failed as error:
                     result["skipped"][engine] = str(error)
+            if not workers:
+                raise Failed("no engine started")
             if options.dtype == "float32":
                 result["difference"] = check(workers, folder, dropout=name == "gpt-32k")
             for case in options.cases:
