@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -146,3 +147,17 @@ def test_short_writes_show_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_LARGE", 1000)
     save(number(1), tmp_path / "x.pt")
     assert screen.getvalue() == ""
+
+
+def test_records_that_are_summed_and_read_in_large_pieces(tmp_path):
+    path = tmp_path / "large.pt"
+    torch.save(torch.arange(1_500_000, dtype=torch.float32), path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    found = torch.load(path)._array()
+    assert found.unsafe_buffer_pointer() % 64 == 0 and float(found[-1]) == 1_499_999
+    data = bytearray(path.read_bytes())
+    data[3_000_000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError, match="does not match its checksum"):
+        torch.load(path)
