@@ -20,6 +20,10 @@ EPOCH_DEPRECATION_WARNING = (
     "form is used instead of the new chainable form, where available. Please open an issue if you are unable to "
     "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose."
 )
+_NO_RATE = (
+    "param_groups[{}] has no 'lr': a schedule needs an optimizer whose groups have a learning rate. With Optax, give "
+    "the factory instead of the finished transformation, as in Optax(params, optax.adamw, lr=1e-3)."
+)
 _SEE = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 
@@ -97,6 +101,8 @@ class LRScheduler:
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
+                if "lr" not in group:
+                    raise KeyError(_NO_RATE.format(i))
                 group.setdefault("initial_lr", copied(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
