@@ -109,11 +109,12 @@ def _batch_norm_train(
     if share is None:  # the average over all batches
         share = 0.0 if count is None else 1.0 / (count + 1)
     now, _, spread = _moments(lax.stop_gradient(x), axes)
-    values = input.size // input.shape[1]
+    values = input.shape[0] * math.prod(input.shape[2:])
+    # An empty batch tells nothing: the statistics stay.
     if mean is not None:
-        results.append(_blend(mean, now.reshape(-1), share))
+        results.append(_blend(mean, now.reshape(-1), share) if values else mean)
     if var is not None:
-        results.append(_blend(var, (spread * (values / (values - 1))).reshape(-1), share))
+        results.append(_blend(var, (spread * (values / (values - 1))).reshape(-1), share) if values else var)
     if count is not None:
         results.append(count + 1)
     return tuple(results)
@@ -141,7 +142,7 @@ def batch_norm_with(input, weight, bias, running_mean, running_var, training, mo
 
     Raises:
         RuntimeError: statistics or weights do not fit the channels, or are missing outside training.
-        ValueError: one value per channel while training.
+        ValueError: one value per channel while training, or a negative ``eps``.
     """
     for name, value in (("running_mean", running_mean), ("running_var", running_var)):
         if value is None:
@@ -152,6 +153,9 @@ def batch_norm_with(input, weight, bias, running_mean, running_var, training, mo
                 f"The function 'native_batch_norm' is not differentiable with respect to argument '{name}'. This input "
                 "cannot have requires_grad True."
             )
+    if eps < 0 or (training and eps == 0):
+        kind = "positive during training" if training else "non-negative"
+        raise ValueError(f"batch_norm eps must be {kind}, but got {eps}")
     if not training:
         return _batch_norm_eval(input, weight, bias, running_mean, running_var, eps)
     result = _batch_norm_train(input, weight, bias, running_mean, running_var, count, momentum, eps)
