@@ -60,15 +60,20 @@ def _nothing(pid):
     )
 
 
-def load(file, map_location, weights_only: bool, encoding: str):
+def load(file, map_location, weights_only: bool, encoding: str, mapped: np.ndarray | None = None):
     """Read the plain format: header, pickle, storage keys, storages.
+
+    Args:
+        file: at the checkpoint's beginning.
+        map_location, weights_only, encoding: as for ``load``.
+        mapped: the whole file as a ``uint8`` array; storages are then views of it that wait for their first use.
 
     Raises:
         RuntimeError: it is not a checkpoint, or it is cut short.
     """
     start = file.tell()
     if start == 0 and _is_tar(file):
-        return _load_tar(file, map_location, weights_only, encoding)
+        return _load_tar(file, map_location, weights_only, encoding, mapped)
     file.seek(start)
     policy = Policy(weights_only)
 
@@ -102,7 +107,7 @@ def load(file, map_location, weights_only: bool, encoding: str):
         kind = sizes[key][1]
         itemsize = kind.dtype.itemsize if isinstance(kind, StorageType) and kind.dtype else 1
         # A count of elements precedes each storage; the element's size is known from the pickle alone.
-        blocks[key] = _read_block(file, itemsize, ">" if big else "<")
+        blocks[key] = _read_block(file, itemsize, ">" if big else "<", mapped)
 
     def fetch(key: str, size: int) -> np.ndarray:
         block = blocks.get(key)
@@ -110,7 +115,7 @@ def load(file, map_location, weights_only: bool, encoding: str):
             raise RuntimeError(f"storage {brief(key)} of a checkpoint: expected {size} bytes. The file is damaged.")
         return block
 
-    table = StorageTable(fetch, map_location, big)
+    table = StorageTable(fetch, map_location, big, mapped is not None)
     file.seek(begin)
     return Unpickler(file, policy, lambda pid: _persistent(table, pid), encoding).load()
 
@@ -143,12 +148,15 @@ def _part(root: LoadedStorage, view) -> LoadedStorage:
     return root.moved[key]
 
 
-def _read_block(file, itemsize: int, order: str) -> np.ndarray:
+def _read_block(file, itemsize: int, order: str, mapped: np.ndarray | None) -> np.ndarray:
     """A count of elements, and that many elements."""
     head = file.read(8)
     count = struct.unpack(order + "q", head)[0] if len(head) == 8 else -1
     if count < 0 or count * itemsize > remaining(file):
         raise RuntimeError("unexpected EOF: a storage of the checkpoint is cut short. Save or download the file again.")
+    if mapped is not None:
+        begin = file.tell()
+        return mapped[begin : file.seek(begin + count * itemsize)]
     buffer = aligned_bytes(count * itemsize)
     if not fill(file, buffer):
         raise RuntimeError("unexpected EOF: a storage of the checkpoint is cut short. Save or download the file again.")
@@ -184,7 +192,7 @@ def _is_tar(file) -> bool:
     return found
 
 
-def _load_tar(file, map_location, weights_only: bool, encoding: str):
+def _load_tar(file, map_location, weights_only: bool, encoding: str, mapped: np.ndarray | None):
     if weights_only:
         raise RuntimeError(
             "Cannot use ``weights_only=True`` with files saved in the legacy .tar format. Expected a file of PyTorch "
@@ -199,12 +207,16 @@ def _load_tar(file, map_location, weights_only: bool, encoding: str):
                 if found is None:
                     raise KeyError(name)
                 members[name] = found
-            return _read_tar(members, map_location, encoding)
+            home = tar.getmember("storages")
+            if mapped is not None:
+                # A sparse member's bytes do not lie in the file as they are read.
+                mapped = None if home.issparse() else mapped[home.offset_data : home.offset_data + home.size]
+            return _read_tar(members, map_location, encoding, mapped)
     except (tarfile.TarError, KeyError, struct.error) as error:
         raise RuntimeError(f"tar checkpoint is damaged ({error}). Save or download it again.") from error
 
 
-def _read_tar(members: dict, map_location, encoding: str):
+def _read_tar(members: dict, map_location, encoding: str, mapped: np.ndarray | None):
     policy = Policy(False)
     objects: dict[str, Any] = {}
 
@@ -218,8 +230,8 @@ def _read_tar(members: dict, map_location, encoding: str):
             raise pickle.UnpicklingError(
                 f"storage of a tar checkpoint: expected a storage class, received {brief(kind)}"
             )
-        block = _read_block(members["storages"], kind.dtype.itemsize, "<")
-        table = StorageTable(lambda key, size, block=block: block, map_location)
+        block = _read_block(members["storages"], kind.dtype.itemsize, "<", mapped)
+        table = StorageTable(lambda key, size, block=block: block, map_location, lazy=mapped is not None)
         objects[key] = table.get(kind, key, location, len(block) // kind.dtype.itemsize)
     for target, root, offset, count in read("storages"):
         objects[_name(target)] = _part(objects[_name(root)], (_name(root), offset, count))

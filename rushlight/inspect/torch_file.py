@@ -6,7 +6,6 @@ May import the checkpoint reader and nn's containers; builds on ``load`` and the
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ..checkpoint import Stub, load
+from ..checkpoint import Stub, legacy, load
 from ..checkpoint.inert import InertTensor
 from .source import Entry, Flat, Source
 
@@ -26,7 +25,8 @@ _TABLES = ("_parameters", "_buffers", "_modules")
 
 def open_source(path: Path) -> Source:
     """Open a file of ``torch.save``; nothing in it is imported or called, classes that are not known become stubs."""
-    zipped = zipfile.is_zipfile(path)
+    with path.open("rb") as file:
+        zipped = file.read(4) in (b"PK\x03\x04", b"")
     pairs: list[tuple[Any, Any]] = []
 
     def elsewhere(storage, location):
@@ -95,7 +95,13 @@ _NUMPY = frozenset(d.np for d in dtypes.ALL.values())
 def _load(path: Path, map_location, zipped: bool) -> tuple[Any, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        root = load(path, map_location=map_location, weights_only=False, mmap=zipped)
+        if zipped:
+            root = load(path, map_location=map_location, weights_only=False, mmap=True)
+        else:
+            # torch maps zip files alone, and so does load; here no file may be read whole.
+            with path.open("rb") as file:
+                mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
+                root = legacy.load(file, map_location, False, "utf-8", mapped)
     return root, list(dict.fromkeys(str(w.message) for w in caught))
 
 

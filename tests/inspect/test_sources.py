@@ -243,12 +243,14 @@ def test_a_file_is_not_read_whole(tmp_path):
     assert peak < 6 * (1 << 21), f"{peak:,} bytes at once, for tensors of {1 << 21:,} bytes"
 
 
-def test_what_was_read_does_not_stay_in_memory(tmp_path):
+@pytest.mark.parametrize("kind", ["zip", "legacy"])
+def test_what_was_read_does_not_stay_in_memory(tmp_path, kind):
     """Pages of a mapped file that were read are given back, tensor by tensor."""
     pytest.importorskip("resource")
     from processes import run_code
 
-    torch.save({f"w{i}": torch.full((1 << 20,), float(i)) for i in range(64)}, tmp_path / "a.pth")
+    state = {f"w{i}": torch.full((1 << 20,), float(i)) for i in range(64)}
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=kind == "zip")
     code = """
         import resource
         from rushlight.inspect import open_source, statistics
