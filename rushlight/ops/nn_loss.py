@@ -232,8 +232,8 @@ def binary_cross_entropy_with_logits(
 
 
 def _xlogx(t):
-    positive = t > 0
-    return jnp.where(positive, t * jnp.log(jnp.where(positive, t, 1)), 0 * t)
+    zero = t == 0
+    return jnp.where(zero, 0 * t, t * jnp.log(jnp.where(zero, 1, t)))
 
 
 @op(name="kl_div", method=False, promote="common")
@@ -349,7 +349,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     """Negative log-likelihood under normal distributions of the given variances.
 
     Args:
-        var: a number, or a tensor of the input's size, or with a last dimension of 1 or none.
+        var: a number, or a tensor of the input's size, or with one dimension of 1 instead, or without the last.
 
     Raises:
         ValueError: ``var`` does not fit, or is negative.
@@ -361,7 +361,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     elif var.shape != input.shape:
         if input.shape[:-1] == var.shape:
             var = var.unsqueeze(-1)
-        elif not (input.shape[:-1] == var.shape[:-1] and var.shape[-1] == 1):
+        elif len(var.shape) != len(input.shape) or sum(v for n, v in zip(input.shape, var.shape) if n != v) != 1:
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not valid")

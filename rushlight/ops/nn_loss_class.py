@@ -199,7 +199,7 @@ def cross_entropy(
 
 @op(name="multi_margin_loss", method=False)
 def _multi_margin(input: Array, target: Array, weight: Array | None, p, margin: Number, reduction):
-    x = input[None] if input.ndim == 1 else input
+    x = input.reshape(1, -1) if input.ndim < 2 else input
     t = target.reshape(-1)
     hit = _is_target(x, t, 1)
     gap = margin - _picked(x, t, 1)[:, None] + x
@@ -217,6 +217,7 @@ def multi_margin_loss(
 
     Raises:
         ValueError: ``p`` is neither 1 nor 2, or the weight has dimensions other than one.
+        RuntimeError: an input that is neither a vector nor a matrix, or another number of targets than of samples.
         IndexError: a class out of range.
     """
     reduction = reduction_of(size_average, reduce, reduction)
@@ -224,7 +225,18 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    check_classes(target, input._array().shape[-1], None)
+    shape, given = tuple(input.shape), tuple(target.shape)
+    if len(shape) > 2 or (shape and shape[-1] == 0):
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(shape)}"
+        )
+    count = shape[0] if len(shape) == 2 else 1
+    if given != (count,) and not (count == 1 and given == ()):
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            f"size). Expected target size [{count}], but got {list(given)}. Input has shape {list(shape)}."
+        )
+    check_classes(target, shape[-1] if shape else 1, None)
     return _multi_margin(input, target, weight, p, margin, reduction)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import jax
 import jax.numpy as jnp
 
 from ._fused import FusedOptimizer
@@ -87,8 +88,8 @@ class Muon(FusedOptimizer):
 
     @staticmethod
     def _rule(c, h, p, g, buffer):
-        buffer = buffer + (1 - c.momentum) * (g - buffer)
-        update = _orthogonal(g + c.momentum * (buffer - g) if h.nesterov else buffer, c, h.ns_steps)
+        buffer = _between(buffer, g, 1 - c.momentum)
+        update = _orthogonal(_between(g, buffer, c.momentum) if h.nesterov else buffer, c, h.ns_steps)
         rows, columns = p.shape
         if h.adjust_lr_fn == "match_rms_adamw":
             ratio = 0.2 * math.sqrt(max(rows, columns))
@@ -97,21 +98,31 @@ class Muon(FusedOptimizer):
         return p * c.shrink - c.lr * ratio * update.astype(p.dtype), buffer
 
 
+def _between(start, end, share):
+    """Interpolate from the nearer end, so that both ends are met exactly."""
+    step = end - start
+    return jnp.where(share < 0.5, start + share * step, end - step * (1 - share))
+
+
 def _orthogonal(g, c, steps):
     """Push the singular values towards one; in bfloat16, in which the iteration is known to be stable."""
     half, single = jnp.bfloat16, jnp.float32
+
+    def rounded(a):
+        # A conversion there and back would be dropped by XLA, and with it the rounding that torch does.
+        return jax.lax.reduce_precision(a.astype(single), 8, 7).astype(half)
 
     def product(a, b):
         return jnp.matmul(a, b, preferred_element_type=single)
 
     tall = g.shape[0] > g.shape[1]
-    x = (g.T if tall else g).astype(half)
-    norm = jnp.sqrt(jnp.sum(x.astype(single) ** 2)).astype(half)
-    x = (x / jnp.maximum(norm, c.eps.astype(half))).astype(half)
+    x = rounded(g.T if tall else g)
+    norm = rounded(jnp.sqrt(jnp.sum(x.astype(single) ** 2)))
+    x = rounded(x.astype(single) / jnp.maximum(norm, c.eps.astype(half)).astype(single))
     for _ in range(steps):
-        gram = product(x, x.T).astype(half)
-        poly = (c.b * gram.astype(single) + c.c * product(gram, gram)).astype(half)
-        x = (c.a * x.astype(single) + product(poly, x)).astype(half)
+        gram = rounded(product(x, x.T))
+        poly = rounded(c.b * gram.astype(single) + c.c * product(gram, gram))
+        x = rounded(c.a * x.astype(single) + product(poly, x))
     return x.T if tall else x
 
 

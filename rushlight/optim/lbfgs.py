@@ -1,6 +1,6 @@
 """Owns ``LBFGS``: quasi-Newton steps from the last gradients, with an optional line search.
 
-May import this folder's base class and line search, the tensor cell and jax.
+May import this folder's base class and line search, the compiler, the tensor cell and jax.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from .._errors import not_supported
 from .._graph.modes import enable_grad
 from .._tensor.tensor import Tensor
+from ..compiler._trace import Unsupported
 from ._line_search import Point, strong_wolfe
 from .optimizer import Optimizer, check_lr
 
@@ -113,10 +113,11 @@ class LBFGS(Optimizer):
             The first loss.
 
         Raises:
-            NotImplementedError: called inside a compiled function; the number of iterations depends on values.
+            NotImplementedError: called inside a function that is compiled with ``fullgraph=True``; the number of
+                iterations depends on values. Without it the function runs eagerly, and says so.
         """
         if any(isinstance(p._array(), Tracer) for p in self._params):
-            raise not_supported("LBFGS.step() inside a compiled function", "Compile the closure and call step outside.")
+            raise Unsupported("LBFGS.step() iterates until values say so", "Compile the closure and call step outside")
         closure = enable_grad()(closure)
         group = self.param_groups[0]
         rate, search = float(group["lr"]), group["line_search_fn"]

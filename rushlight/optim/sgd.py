@@ -6,9 +6,10 @@ May import this folder's bases and jax.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
-from .._errors import not_supported
 from ._fused import FusedOptimizer, zeros_beside
 from .optimizer import check_at_least, check_fused, check_lr
 
@@ -40,7 +41,7 @@ class SGD(FusedOptimizer):
     """
 
     _numbers = ("lr", "momentum", "dampening", "weight_decay")
-    _optional = frozenset(("momentum", "weight_decay"))
+    _optional = frozenset(("momentum", "dampening", "weight_decay"))
     _flags = ("nesterov", "maximize")
     _late = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
     _lazy = True
@@ -68,18 +69,12 @@ class SGD(FusedOptimizer):
         if not self._preparing and not isinstance(p.grad._array(), Tracer):
             return None
         # A trace cannot tell the first step from the others; from a zero buffer the first step gives the gradient.
-        if group["dampening"] != 0:
-            if self._preparing:
-                return None
-            raise not_supported(
-                "the first step of SGD with dampening inside a compiled function",
-                "Run one step before compiling, or use dampening=0.",
-            )
-        return zeros_beside(p)
+        # With dampening it does not: then a mark says that the buffer is new.
+        return zeros_beside(p) if group["dampening"] == 0 else _fresh_beside(p)
 
     @staticmethod
     def _begin(h):
-        return (), {"lr": h.lr, "decay": h.weight_decay, "momentum": h.momentum, "take": 1 - h.dampening}
+        return (), {"lr": h.lr, "decay": h.weight_decay, "momentum": h.momentum, "dampening": h.dampening}
 
     @staticmethod
     def _rule(c, h, p, g, *held):
@@ -88,8 +83,27 @@ class SGD(FusedOptimizer):
             g = g + c.decay * p
         if not held:
             return p - c.lr * g
-        buffer = jax.lax.stop_gradient(g) if held[0] is None else held[0] * c.momentum + c.take * g
+        if held[0] is None:
+            buffer = jax.lax.stop_gradient(g)
+        elif c.dampening is None:
+            buffer = held[0] * c.momentum + g
+        else:
+            buffer = jnp.where(_is_fresh(held[0]), g, held[0] * c.momentum + (1 - c.dampening) * g)
         return p - c.lr * (g + c.momentum * buffer if h.nesterov else buffer), buffer
+
+
+def _fresh_beside(p):
+    """A buffer in which nothing has been summed: NaN with all bits set, which no calculation gives."""
+    kind = np.dtype(p._array().dtype)
+    real = np.dtype(f"float{4 * kind.itemsize}") if kind.kind == "c" else kind
+    return zeros_beside(p, np.full(real.itemsize, 255, np.uint8).view(real)[0])
+
+
+def _is_fresh(a):
+    a = a.real if jnp.iscomplexobj(a) else a
+    bits = jax.lax.bitcast_convert_type(a, jnp.dtype(f"uint{8 * a.dtype.itemsize}"))
+    # The first 16: a buffer of 16 bits may have been widened.
+    return bits >> (8 * a.dtype.itemsize - 16) == 0xFFFF
 
 
 __all__ = ["SGD"]

@@ -5,6 +5,7 @@ inputs and calls that have to be refused.
 """
 
 import copy
+import dataclasses
 import io
 import pickle
 import re
@@ -13,8 +14,8 @@ import zlib
 
 import numpy as np
 import pytest
-from parity._op_db import port, spread, tensor_of
 from parity._op_db import move as move_value
+from parity._op_db import port, spread, tensor_of
 from parity._table import _cotangent, compare, flat, make, name_of
 
 import rushlight
@@ -73,6 +74,9 @@ def moved(value):
             return rushlight.load(file, weights_only=False)
         if callable(v) and not isinstance(v, type):
             return port(v)
+        if dataclasses.is_dataclass(v):
+            fields = {f.name: leaf(getattr(v, f.name)) for f in dataclasses.fields(v) if f.init}
+            return getattr(rushlight.nn, type(v).__name__)(**fields)
         return move_value(v)
 
     return _rebuild(value, leaf)
@@ -142,7 +146,14 @@ def pull(lib, module, args, kwargs, starts=None, seed=0):
     return leaves, tracked, list(grads)
 
 
-def _agree(label, got, expected, dtype, values=True):
+def _tolerance(expected):
+    """In single precision, small elements of a sum of large numbers are as exact as the largest."""
+    if not isinstance(expected, torch.Tensor) or expected.dtype is not torch.float32 or expected.numel() == 0:
+        return None
+    return 2e-5, 2e-6 * max(1.0, float(expected.detach().abs().max())) * 4
+
+
+def _agree(label, got, expected, dtype):
     assert len(got[0]) == len(expected[0]), f"{label}: {len(got[0])} results, expected {len(expected[0])}"
     assert got[1] == expected[1], f"{label}: requires_grad {got[1]}, expected {expected[1]}"
     assert len(got[2]) == len(expected[2]), f"{label}: {len(got[2])} gradients, expected {len(expected[2])}"
@@ -151,10 +162,8 @@ def _agree(label, got, expected, dtype, values=True):
             if g is None or e is None:
                 some = e if g is None else g
                 assert some is None or not some.any(), f"{label}: {what} {i} is {g}, expected {e}"
-            elif values or not isinstance(e, torch.Tensor):
-                compare(f"{label}: {what} {i}", g, e, name_of(dtype))
             else:
-                assert (name_of(g.dtype), tuple(g.shape)) == (name_of(e.dtype), tuple(e.shape)), label
+                compare(f"{label}: {what} {i}", g, e, name_of(dtype), _tolerance(e))
 
 
 def _same_state(label, ours, theirs, dtype):
@@ -222,7 +231,12 @@ def check_sample(entry, sample, dtype, training, compiled=False):
     torch.manual_seed(seed)
     again = pull(torch, copy.deepcopy(theirs), *copied(call), seed=seed)
     rushlight.manual_seed(seed)
-    _agree(f"{label}: copy", pull(rushlight, pickle.loads(pickle.dumps(ours)), *moved(copied(call)), seed=seed), again, dtype)
+    _agree(
+        f"{label}: copy",
+        pull(rushlight, pickle.loads(pickle.dumps(ours)), *moved(copied(call)), seed=seed),
+        again,
+        dtype,
+    )
     if compiled:
         check_compiled(label, whole if not _uninitialized(whole) else ours, twin, moved(copied(call)), dtype, seed)
 
