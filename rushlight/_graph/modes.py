@@ -1,4 +1,4 @@
-"""Owns the per-thread switches that decide what an operator records: grad, inference, anomaly, trace, vmap.
+"""Owns the per-thread switches that decide what an operator records: grad, inference, anomaly, trace, vmap, dual.
 
 May import only the standard library.
 """
@@ -18,6 +18,7 @@ class _State(threading.local):
     anomaly_check_nan = True
     trace: Any = None
     vmap: Any = None
+    dual: Any = None
     capturing = False
     autocast: Any = None
 

@@ -82,6 +82,7 @@ class Cell(Slots):
     _retains = False
     _inference = False
     _strides: tuple | None = None
+    _tangent: Any = None
     __array_priority__ = 1000
 
     @classmethod
@@ -188,6 +189,8 @@ class Cell(Slots):
 
     def _assign(self, value: Tensor) -> Any:
         """Become ``value`` in place: its contents, and its history where one is recorded."""
+        if state.dual is not None:
+            state.dual.assign(self, value)
         base = self._base
         array = value._array()
         if state.grad:

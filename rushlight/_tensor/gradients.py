@@ -11,6 +11,7 @@ from jax.core import Tracer
 
 from .. import _device as devices
 from .._graph.engine import Values
+from .._graph.modes import state
 from . import printing
 from .tensor import Tensor
 
@@ -68,6 +69,7 @@ def _saved_for(array, edge):
 
 def _render(tensor: Tensor) -> str:
     node = tensor.grad_fn
+    tangent = None if state.dual is None else state.dual.get(tensor)
     return printing.tensor_repr(
         None if tensor.is_meta else tensor._array(),
         tensor.dtype,
@@ -76,6 +78,7 @@ def _render(tensor: Tensor) -> str:
         device=str(tensor.device),
         requires_grad=tensor.requires_grad,
         grad_fn=None if node is None else node.name(),
+        tangent=None if tangent is None else f"{tangent}",
     )
 
 

@@ -116,6 +116,7 @@ def tensor_repr(
     default_dtype: dtypes.dtype | None = None,
     is_meta: bool = False,
     shape: Sequence[int] | None = None,
+    tangent: str | None = None,
 ) -> str:
     """The text torch prints for a tensor.
 
@@ -130,6 +131,7 @@ def tensor_repr(
         default_dtype: the dtype that goes without saying; None for the present default.
         is_meta: the tensor has a shape and no values.
         shape: the shape, where ``array`` is None.
+        tangent: the printed form of the tangent, where there is one.
 
     Example:
         >>> print(tensor_repr(np.float32([1, 2.5]), dtypes.float32, grad_fn="AddBackward0"))
@@ -157,6 +159,8 @@ def tensor_repr(
         notes.append(f"grad_fn=<{grad_fn}>")
     elif requires_grad:
         notes.append("requires_grad=True")
+    if tangent is not None:
+        notes.append(f"tangent={tangent}")
     return _with_notes(prefix + body, notes, len(prefix))
 
 

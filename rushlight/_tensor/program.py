@@ -221,7 +221,10 @@ class OpNode(Node):
         program = self.program.derivative(mask, present, self.avals)
         if create_graph:
             saved_edges = edges[len(self.avals) :]
-            results = Values.execute(program, [*map(Values.saved, arrays, saved_edges), *grads])
+            saved = list(map(Values.saved, arrays, saved_edges))
+            if state.dual is not None:
+                saved = state.dual.restored(self, saved, len(self.avals))
+            results = Values.execute(program, [*saved, *grads])
         else:
             results = program.fwd(*arrays, *grads)
         if len(results) == len(mask):

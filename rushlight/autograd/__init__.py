@@ -16,6 +16,7 @@ from .._graph.modes import (
     no_grad,
     set_detect_anomaly,
     set_grad_enabled,
+    state,
 )
 from .._graph.node import Node
 from .._tensor.tensor import Tensor
@@ -162,6 +163,10 @@ def grad(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
     allow_unused = bool(materialize_grads) if allow_unused is None else allow_unused
+    if state.dual is not None and not create_graph:
+        # The gradients have tangents: they are computed with tensors, which then forget their history.
+        found = grad(outputs, inputs, grad_outputs, bool(retain_graph), True, allow_unused, False, materialize_grads)
+        return tuple([g if g is None else state.dual.settled(g) for g in found])
     edges = [_input_edge(t) for t in inputs]
     captured = engine.backward(
         _roots(outputs, grad_outputs, create_graph),
@@ -201,12 +206,12 @@ def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, material
 Values.backward = staticmethod(backward)
 
 # Last, because these are made of the two above.
-from . import function, functional, graph  # noqa: E402
+from . import forward_ad, function, functional, graph  # noqa: E402
 from .function import Function  # noqa: E402
 from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
 from .variable import Variable  # noqa: E402
 
 __all__ = [
-    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "functional", "grad", "gradcheck",
-    "gradgradcheck", "graph", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
+    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "forward_ad", "function", "functional", "grad",
+    "gradcheck", "gradgradcheck", "graph", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

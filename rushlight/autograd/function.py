@@ -33,6 +33,8 @@ class FunctionCtx:
     """What ``forward`` tells ``backward``; the ``ctx`` of both, on which any attribute can be set too."""
 
     _to_save: tuple = ()
+    _for_forward: tuple | None = None
+    _forwards = False
     _dirty: tuple = ()
     _non_differentiable: tuple = ()
     _materialize = True
@@ -45,7 +47,14 @@ class FunctionCtx:
         """
         self._to_save = tensors
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for ``ctx.saved_tensors`` in ``jvp``."""
+        for i, tensor in enumerate(tensors):
+            if tensor is not None and not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"save_for_forward can only save variables, but argument {i} is of type {type_name(tensor)}"
+                )
+        self._for_forward = tensors
 
     def mark_dirty(self, *args: Tensor) -> None:
         """Name the inputs that ``forward`` changed in place; it must return them."""
@@ -80,6 +89,8 @@ class BackwardCFunction(FunctionCtx, Node):
         Raises:
             RuntimeError: they are freed already.
         """
+        if self._forwards and self._for_forward is not None:
+            return self._for_forward
         if self._saved is None:
             if self._to_save:
                 return self._to_save
@@ -245,7 +256,7 @@ class Function:
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
-        """The derivative forwards; rushlight never calls it."""
+        """The tangent of every output, from those of the inputs; for ``autograd.forward_ad``."""
         raise NotImplementedError(
             "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
         )
@@ -286,15 +297,63 @@ class Function:
         node = cls._backward_cls(edges if track else [None] * len(edges))
         node.needs_input_grad = tuple([edge is not None for edge in edges])
         node._inputs = [(a._array().shape, a.dtype) if isinstance(a, Tensor) else None for a in args]
+        level: Any = state.dual
+        state.dual = None
+        try:
+            result = cls._run(node, apart, args, kwargs)
+            outputs = list(result) if isinstance(result, tuple) else [result]
+            given = [level.get(a) if isinstance(a, Tensor) else None for a in args] if level is not None else []
+            moved = cls._push(node, given, args, outputs) if any(t is not None for t in given) else None
+            _record(node, args, outputs, track)
+        finally:
+            state.dual = level
+        if moved is not None and level is not None:
+            for out, tangent in zip(outputs, moved):
+                if tangent is not None:
+                    level.put(out, tangent)
+        return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+
+    @classmethod
+    def _run(cls, node: BackwardCFunction, apart: bool, args: tuple, kwargs: dict) -> Any:
+        """Call ``forward``; nothing in it is recorded."""
         with no_grad():
             if apart:
                 result = cls.forward(*args, **kwargs)
                 cls.setup_context(node, args, result)
             else:
                 result = cls.forward(node, *args)
-        outputs = list(result) if isinstance(result, tuple) else [result]
-        _record(node, args, outputs, track)
-        return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+        return result
+
+    @classmethod
+    def _push(cls, node: BackwardCFunction, given: list, args: tuple, outputs: list) -> tuple:
+        """Call ``jvp``.
+
+        Raises:
+            RuntimeError: another number of tangents than of outputs, or one of another shape.
+        """
+        if node._materialize:
+            given = [
+                creation.zeros_like(a) if t is None and isinstance(a, Tensor) and a.dtype.category >= 2 else t
+                for t, a in zip(given, args)
+            ]
+        node._forwards = True
+        try:
+            moved = cls.jvp(node, *given)
+        finally:
+            node._forwards = False
+        moved = moved if isinstance(moved, tuple) else (moved,)
+        if len(moved) != len(outputs):
+            raise RuntimeError(
+                f"{cls.__name__}.jvp: expected a tangent (or None) for each of {len(outputs)} outputs, received "
+                f"{len(moved)}."
+            )
+        for i, (tangent, out) in enumerate(zip(moved, outputs)):
+            if tangent is not None and tuple(tangent.shape) != tuple(out.shape):
+                raise RuntimeError(
+                    f"{cls.__name__}.jvp: expected a tangent of shape {list(out.shape)} for output {i}, received "
+                    f"{list(tangent.shape)}."
+                )
+        return moved
 
 
 def _record(node: BackwardCFunction, args: tuple, outputs: list, track: bool) -> None:

@@ -90,6 +90,37 @@ def _analytical(func: Callable, inputs: tuple, index: int, number: int) -> tuple
     return np.array(columns).T.reshape(-1, size), columns
 
 
+def _forwards(func: Callable, inputs: tuple, index: int, count: int) -> list[np.ndarray]:
+    """As ``_numerical``, from tangents."""
+    from .forward_ad import dual_level, make_dual, unpack_dual
+
+    rows: list[list] = [[] for _ in range(count)]
+    tensor = inputs[index].detach()
+    for flat in range(tensor.numel()):
+        for direction in (1.0, 1j) if tensor.is_complex() else (1.0,):
+            seed = np.zeros(tuple(tensor.shape), _host(tensor).dtype)
+            seed.reshape(-1)[flat] = direction
+            with dual_level():
+                dual = make_dual(tensor, creation.tensor(seed, device=tensor.device))
+                for row, out in zip(rows, _outputs(func, (*inputs[:index], dual, *inputs[index + 1 :]))):
+                    tangent = unpack_dual(out).tangent
+                    row.append(_host(creation.zeros_like(out) if tangent is None else tangent).reshape(-1))
+    return [np.array(row) for row in rows]
+
+
+def _check_forwards(func: Callable, inputs: tuple, eps: float, atol: float, rtol: float) -> None:
+    with enable_grad():
+        count = len(_outputs(func, inputs))
+    for i in _differentiable(inputs):
+        pairs = zip(_forwards(func, inputs, i, count), _numerical(func, inputs, i, count, eps))
+        for o, (forwards, wanted) in enumerate(pairs):
+            if not np.allclose(forwards, wanted, rtol=rtol, atol=atol, equal_nan=True):
+                raise GradcheckError(
+                    f"Jacobian computed with forward mode mismatch for output {o} with respect to input {i},\n"
+                    f"numerical:{wanted}\nanalytical:{forwards}\n"
+                )
+
+
 def _check(func: Callable, inputs: tuple, eps: float, atol: float, rtol: float, nondet_tol: float) -> None:
     where = _differentiable(inputs)
     if not where:
@@ -143,8 +174,8 @@ def gradcheck(
         nondet_tol: how far two runs of backward may differ.
         check_undefined_grad: also run backward with some gradients missing.
         check_grad_dtypes: gradients have the dtype of their input; always so here.
-        check_batched_grad, check_batched_forward_grad, check_forward_ad: not supported.
-        check_backward_ad: only True.
+        check_batched_grad, check_batched_forward_grad: not supported.
+        check_forward_ad, check_backward_ad: which derivatives to compare.
         fast_mode: accepted; the full comparison finds whatever the fast one does.
 
     Returns:
@@ -163,15 +194,17 @@ def gradcheck(
     """
     unsupported = {
         "check_batched_grad=True": check_batched_grad, "check_batched_forward_grad=True": check_batched_forward_grad,
-        "check_forward_ad=True": check_forward_ad, "check_backward_ad=False": not check_backward_ad,
     }  # fmt: skip
     for option, given in unsupported.items():
         if given:
-            raise not_supported(f"gradcheck({option})", "Check the backward derivative.")
+            raise not_supported(f"gradcheck({option})", "Check one derivative at a time.")
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     try:
-        _check(func, inputs, eps, atol, rtol, nondet_tol)
-        if check_undefined_grad:
+        if check_forward_ad:
+            _check_forwards(func, inputs, eps, atol, rtol)
+        if check_backward_ad:
+            _check(func, inputs, eps, atol, rtol, nondet_tol)
+        if check_backward_ad and check_undefined_grad:
             _check_undefined(func, inputs)
     except GradcheckError:
         if raise_exception:

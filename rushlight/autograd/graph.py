@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .._errors import missing_name
+from .._errors import missing_name, not_supported
 from .._graph.node import AccumulateGrad, Node
 from .._hooks import RemovableHandle
 from .._tensor.tensor import Tensor
@@ -91,8 +91,41 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
     return _Handles([tensor.register_hook(seen(i)) for i, tensor in enumerate(tensors)])
 
 
+class save_on_cpu:
+    """While it is entered, what the backward pass needs is kept on the CPU: it is there anyway without accelerators.
+
+    Args:
+        pin_memory: accepted: there is no page-locked memory here.
+        device_type: which devices' tensors would move.
+
+    Raises:
+        NotImplementedError: entered where JAX has an accelerator.
+
+    Example:
+        >>> import rushlight as torch
+        >>> with torch.autograd.graph.save_on_cpu():
+        ...     y = torch.ones(2, requires_grad=True) * 2
+    """
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda"):
+        self.pin_memory = pin_memory
+        self.device_type = device_type
+
+    def __enter__(self) -> None:
+        import jax
+
+        if jax.default_backend() != "cpu":
+            raise not_supported(
+                "torch.autograd.graph.save_on_cpu on an accelerator",
+                "torch.utils.checkpoint.checkpoint keeps less for the backward pass.",
+            )
+
+    def __exit__(self, *exc: Any) -> None:
+        return None
+
+
 def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
 
 
-__all__ = ["GradientEdge", "Node", "get_gradient_edge", "register_multi_grad_hook"]
+__all__ = ["GradientEdge", "Node", "get_gradient_edge", "register_multi_grad_hook", "save_on_cpu"]

@@ -90,7 +90,7 @@ class Compiled:
         return made
 
     def __call__(self, *args, **kwargs):
-        if state.trace is not None or _scope.disabled or state.anomaly:
+        if state.trace is not None or _scope.disabled or state.anomaly or state.dual is not None:
             return self.function(*args, **kwargs)
         leaves = Leaves()
         key = flatten(args, leaves) if not kwargs else (flatten(args, leaves), flatten(kwargs, leaves))

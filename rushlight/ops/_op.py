@@ -63,6 +63,8 @@ def execute(program: Program, inputs, cls=Tensor) -> Any:
     Returns:
         Tensor, or a tuple of them.
     """
+    if state.dual is not None:
+        return state.dual.execute(program, inputs, cls)
     if state.trace is not None:
         return _stage(program, inputs, cls)
     arrays, edges, track, where = [], [], False, None
@@ -391,6 +393,8 @@ def view_of(base: Tensor, program: Program, dynamic=()) -> Tensor:
     else:
         out._base, out._relative = root, (*base._relative, (program, tuple(dynamic)))
         out._seen = root._history
+    if state.dual is not None:
+        state.dual.view(out, base, (program, tuple(dynamic)))
     return out
 
 
@@ -442,6 +446,10 @@ def write_out(name: str, result, out) -> Any:
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
+        )
+    if state.dual is not None and state.dual.get(result) is not None:
+        raise NotImplementedError(
+            f"Trying to use forward AD with {name}_out that does not support it because it is an out= function"
         )
     if result.dtype is not out.dtype:
         if not _promotion.can_cast(result.dtype, out.dtype):
