@@ -3,6 +3,9 @@
 May import the files of this folder.
 """
 
+from collections.abc import Callable as _Callable
+from typing import TypeVar as _TypeVar
+
 from .._errors import missing_name as _missing_name
 from .._graph.modes import state as _state
 from ._function import Compiled as Compiled
@@ -10,6 +13,7 @@ from ._function import compile
 from ._module import compiled_call as compiled_call
 from ._module import compiled_twin as compiled_twin
 
+_F = _TypeVar("_F", bound=_Callable)
 disable = compile.disable
 explain = compile.explain
 
@@ -20,6 +24,29 @@ def is_compiling() -> bool:
 
 
 is_dynamo_compiling = is_compiling
+
+
+def is_exporting() -> bool:
+    """Whether the code that asks is being exported: never, there is no ``torch.export``."""
+    return False
+
+
+def allow_in_graph(fn: _F) -> _F:
+    """Give the function back: tracing looks inside of nothing but operators, so every function is in the graph.
+
+    Args:
+        fn: the function.
+    """
+    return fn
+
+
+def assume_constant_result(fn: _F) -> _F:
+    """Give the function back: what Python computes while a function is traced is constant anyway.
+
+    Args:
+        fn: the function.
+    """
+    return fn
 
 
 def reset() -> None:

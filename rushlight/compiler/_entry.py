@@ -226,7 +226,7 @@ class Entry:
     # -- programs -----------------------------------------------------------------------------------------------
 
     def _programs(self, result, trace) -> None:
-        closed, forward = result.closed, result.forward
+        closed, forward = _split.arranged(result.closed), result.forward
         jaxpr = closed.jaxpr
         states, arguments, _ = result.counts
         self.node_edges: list = []

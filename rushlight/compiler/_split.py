@@ -1,6 +1,6 @@
 """Owns cutting a traced program: what is never used is dropped, and a backward part becomes a program of its own.
 
-May import jax alone.
+May import jax and the order of convolutions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jax.core import ShapedArray
 from jax.extend import core as jex
+
+from ._layout import channels_last
 
 _cotangent_p = jex.Primitive("cotangent")
 _cotangent_p.def_abstract_eval(lambda *, index, shape, dtype: ShapedArray(shape, np.dtype(dtype)))
@@ -103,9 +105,18 @@ def split(closed, forward_outputs: int) -> tuple[list, list, list, dict]:
     return forward, backward, crossing, marks
 
 
+def arranged(closed):
+    """A traced program in the memory order that suits the backend: on a CPU, convolutions with channels last."""
+    return channels_last(closed) if _convolves(closed.jaxpr.eqns) else closed
+
+
 def options_for(eqns) -> dict | None:
     """XLA settings for a program: convolutions run on Eigen's threads rather than on one."""
-    return _CONVOLUTIONS if jax.default_backend() == "cpu" and _has(eqns, "conv_general_dilated") else None
+    return _CONVOLUTIONS if _convolves(eqns) else None
+
+
+def _convolves(eqns) -> bool:
+    return jax.default_backend() == "cpu" and _has(eqns, "conv_general_dilated")
 
 
 _CONVOLUTIONS = {

@@ -66,6 +66,35 @@ def _batch_standardise_jvp(axes, eps, primals, tangents):
     return normal * weight + bias, gain * t + (shift + normal * slope)
 
 
+def _group_mean(x, groups):
+    """The mean of each group of channels, spread to ``(N, C, 1, ...)``: by channel first, which keeps any layout."""
+    mean = x.mean(tuple(range(2, x.ndim)), keepdims=True)
+    grouped = mean.reshape(x.shape[0], groups, x.shape[1] // groups)
+    return jnp.broadcast_to(grouped.mean(2, keepdims=True), grouped.shape).reshape(mean.shape)
+
+
+def _group_standard(x, groups, eps):
+    centred = x - _group_mean(x, groups)
+    scale = lax.rsqrt(_group_mean(centred * centred, groups) + eps)
+    return centred * scale, scale
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+def _group_standardise(x, weight, bias, groups, eps):
+    return _group_standard(x, groups, eps)[0] * weight + bias
+
+
+@_group_standardise.defjvp
+def _group_standardise_jvp(groups, eps, primals, tangents):
+    x, weight, bias = primals
+    t, t_weight, t_bias = tangents
+    normal, scale = _group_standard(x, groups, eps)
+    gain = weight * scale
+    shift = t_bias - gain * _group_mean(t, groups)
+    slope = t_weight - gain * _group_mean(t * normal, groups)
+    return normal * weight + bias, gain * t + (shift + normal * slope)
+
+
 def _channels(vector, ndim) -> Any:
     wide: Any = widen(vector)
     return None if wide is None else wide.reshape((1, -1) + (1,) * (ndim - 2))
@@ -156,6 +185,8 @@ def batch_norm_with(input, weight, bias, running_mean, running_var, training, mo
     if eps < 0 or (training and eps == 0):
         kind = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {kind}, but got {eps}")
+    if input.dim() < 2 and input.numel() == 0:
+        return input.clone()
     if not training:
         return _batch_norm_eval(input, weight, bias, running_mean, running_var, eps)
     result = _batch_norm_train(input, weight, bias, running_mean, running_var, count, momentum, eps)
@@ -226,8 +257,9 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_
 @op(name="rms_norm", method=False)
 def _rms_norm(input: Array, shape, weight: Array | None, eps):
     axes = _check_normalized(input, shape, weight, None, "")
-    need_float(input, "rms_norm")
     wide = widen(input)
+    if not jnp.iscomplexobj(input):
+        need_float(input, "rms_norm")
     eps = float(jnp.finfo(wide.dtype).eps) if eps is None else eps
     out = wide * lax.rsqrt((wide * wide).mean(axes, keepdims=True) + eps)
     if weight is not None:
@@ -268,13 +300,14 @@ def _group_norm(input: Array, groups, weight: Array | None, bias: Array | None, 
                 f"shape {list(vector.shape)} and input of shape {shape}"
             )
     need_float(input, "GroupNormKernelImpl")
-    grouped = widen(input).reshape(shape[0], groups, -1)
-    out = standardise(grouped, (2,), eps).reshape(input.shape)
-    if weight is not None:
-        out = out * _channels(weight, input.ndim)
-    if bias is not None:
-        out = out + _channels(bias, input.ndim)
-    return out.astype(input.dtype)
+    x = widen(input)
+    # Without an affine part these are constants, which XLA folds away.
+    ones = jnp.ones((1, shape[1]) + (1,) * (input.ndim - 2), x.dtype)
+    gain = ones if weight is None else _channels(weight, input.ndim).astype(x.dtype)
+    shift = ones * 0 if bias is None else _channels(bias, input.ndim).astype(x.dtype)
+    if not x.size:
+        return (x * gain + shift).astype(input.dtype)
+    return _group_standardise(x, gain, shift, groups, eps).astype(input.dtype)
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
@@ -356,6 +389,10 @@ def local_response_norm(input: Array, size, alpha=1e-4, beta=0.75, k=1.0):
     width[1] = (size // 2, (size - 1) // 2)
     padded = jnp.pad(squares, width)
     total = sum(lax.slice_in_dim(padded, i, i + input.shape[1], axis=1) for i in range(size))
+    if jnp.issubdtype(input.dtype, jnp.integer):
+        # The mean of integers is an integer; what follows has the default dtype.
+        kind = dtypes.default_dtype().np
+        return input.astype(kind) / ((total // size).astype(kind) * alpha + k) ** beta
     return input / (total / size * alpha + k) ** beta
 
 
