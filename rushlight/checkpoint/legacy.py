@@ -5,6 +5,7 @@ May import this folder and the standard library. Nothing is unpacked to disk.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import struct
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import rebuild
+from . import progress, rebuild
 from .allowlist import Policy
 from .archive_reader import aligned_bytes, fill, remaining
 from .brief import brief
@@ -168,6 +169,26 @@ def save(obj, write: Callable, protocol: int) -> None:
     body = io.BytesIO()
     pickler = Pickler(body, protocol, legacy=True)
     pickler.dump(obj)
+    with progress.shown("saving", sum(flat.nbytes for flat in pickler.storages.values())) as advance:
+
+        @contextlib.contextmanager
+        def counted(flat):
+            yield flat
+            advance(flat.nbytes)
+
+        finish(pickler, body, write, counted, protocol)
+
+
+def finish(pickler: Pickler, body: io.BytesIO, write: Callable, contents: Callable, protocol: int) -> None:
+    """Write the plain format around a pickle.
+
+    Args:
+        pickler: has written it, in the legacy form.
+        body: where it lies.
+        write: takes bytes, as ``file.write``.
+        contents: gives a context with the values of one of the pickler's storages.
+        protocol: of the header's pickles.
+    """
     sizes = {"short": 2, "int": 4, "long": 4}
     system = {"protocol_version": VERSION, "little_endian": sys.byteorder == "little", "type_sizes": sizes}
     for part in (MAGIC, VERSION, system):
@@ -176,10 +197,9 @@ def save(obj, write: Callable, protocol: int) -> None:
     keys = sorted(pickler.storages)
     write(pickle.dumps(keys, protocol=protocol))
     for key in keys:
-        flat = pickler.storages[key]
-        untyped = pickler.untyped(key)
-        write(struct.pack("=q", flat.nbytes if untyped else flat.size))
-        write(flat.view(np.uint8).data)
+        with contents(pickler.storages[key]) as flat:
+            write(struct.pack("=q", flat.nbytes if pickler.untyped(key) else flat.size))
+            write(flat.view(np.uint8).data)
 
 
 # -- the tar format -------------------------------------------------------------------------------------------------

@@ -80,12 +80,13 @@ class Checkpointer:
         if not force and not self._manager.should_save(step):
             return False
         self.wait()
-        arrays: dict[str, Any] = {}
+        found: dict[str, Tensor] = {}
         seen: dict = {}
         tree = {
-            name: {"loads": _loader_of(part) is not None, "state": _encode(_state_of(part), name, arrays, seen)}
+            name: {"loads": _loader_of(part) is not None, "state": encode(_state_of(part), name, found, seen)}
             for name, part in parts.items()
         }
+        arrays: dict[str, Any] = {path: tensor._array() for path, tensor in found.items()}
         # While these are held, compiled training steps write elsewhere instead of into them.
         self._held = list(arrays.values())
         described = {key: [list(a.shape), dtypes.from_numpy(a.dtype).name] for key, a in arrays.items()}
@@ -144,7 +145,14 @@ class Checkpointer:
         restore = args.PyTreeRestore(like, restore_args=how)
         arrays = self._manager.restore(step, args=args.Composite(arrays=restore))["arrays"]
         made: dict[str, Tensor] = {}
-        found = {name: _decode(described["parts"][name]["state"], arrays, made) for name in wanted}
+
+        def tensor(path: str) -> Tensor:
+            if path not in made:
+                array = arrays[path]
+                made[path] = Tensor._of(array, devices.of_jax(next(iter(array.devices()))))
+            return made[path]
+
+        found = {name: decode(described["parts"][name]["state"], tensor) for name in wanted}
         out: dict[str, Any] = {"step": step}
         for name, state in found.items():
             load = _loader_of(parts[name]) if name in loaded else None
@@ -208,24 +216,37 @@ def _restore_generator(generator: Generator, state: dict) -> None:
         generator.key_storage().write(state["key"]._array())
 
 
-def _encode(value, path: str, arrays: dict, seen: dict):
-    """JSON for a nest of plain values, with each tensor moved to ``arrays`` under its path."""
+def encode(value, path: str, found: dict[str, Tensor], seen: dict):
+    """JSON for a nest of plain values, with each tensor moved to ``found`` under its path.
+
+    Args:
+        value: dicts, lists, tuples, plain values and tensors.
+        path: of the value, parts joined by slashes.
+        found: gets the tensors; several names of one tensor become one.
+        seen: empty at first, and the same for all parts.
+
+    Raises:
+        TypeError: the value holds something else.
+    """
     if isinstance(value, _PLAIN):
         return {"float": repr(value)} if isinstance(value, float) and value - value != 0 else value
+    if isinstance(value, Tensor) and not value.numel():
+        # orbax refuses arrays without elements.
+        return {"empty": [[int(n) for n in value.shape], value.dtype.name]}
     if isinstance(value, Tensor):
         key = id(value._storage), value.dtype.name, *value._geometry()
         path = seen.setdefault(key, path)
-        arrays[path] = value._array()
+        found[path] = value
         return {"tensor": path}
     if isinstance(value, (list, tuple)):
-        items = [_encode(v, f"{path}/{i}", arrays, seen) for i, v in enumerate(value)]
+        items = [encode(v, f"{path}/{i}", found, seen) for i, v in enumerate(value)]
         return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, dict):
-        items = [[_encode(k, path, arrays, seen), _encode(v, f"{path}/{k}", arrays, seen)] for k, v in value.items()]
+        items = [[encode(k, path, found, seen), encode(v, f"{path}/{k}", found, seen)] for k, v in value.items()]
         out: dict[str, Any] = {"OrderedDict" if isinstance(value, OrderedDict) else "dict": items}
         metadata = getattr(value, "_metadata", None)
         if metadata is not None:
-            out["metadata"] = _encode(metadata, path, arrays, seen)
+            out["metadata"] = encode(metadata, path, found, seen)
         return out
     raise TypeError(
         f"Checkpointer: expected plain values, tensors, dicts, lists and tuples, received {type(value).__name__} at "
@@ -233,25 +254,25 @@ def _encode(value, path: str, arrays: dict, seen: dict):
     )
 
 
-def _decode(value, arrays: dict, made: dict):
+def decode(value, tensor: Callable[[str], Tensor]):
+    """What ``encode`` took apart; ``tensor`` gives what belongs under a path."""
     if isinstance(value, list):
-        return [_decode(v, arrays, made) for v in value]
+        return [decode(v, tensor) for v in value]
     if not isinstance(value, dict):
         return value
     if "float" in value:
         return float(value["float"])
     if "tensor" in value:
-        path = value["tensor"]
-        if path not in made:
-            array = arrays[path]
-            made[path] = Tensor._of(array, devices.of_jax(next(iter(array.devices()))))
-        return made[path]
+        return tensor(value["tensor"])
+    if "empty" in value:
+        shape, dtype = value["empty"]
+        return Tensor._of(jax.numpy.zeros(shape, dtypes.ALL[dtype].np))
     if "tuple" in value:
-        return tuple(_decode(v, arrays, made) for v in value["tuple"])
+        return tuple(decode(v, tensor) for v in value["tuple"])
     kind = next(name for name in _DICTS if name in value)
-    out = _DICTS[kind]((_decode(k, arrays, made), _decode(v, arrays, made)) for k, v in value[kind])
+    out = _DICTS[kind]((decode(k, tensor), decode(v, tensor)) for k, v in value[kind])
     if "metadata" in value:
-        out._metadata = _decode(value["metadata"], arrays, made)
+        out._metadata = decode(value["metadata"], tensor)
     return out
 
 

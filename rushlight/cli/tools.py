@@ -75,14 +75,19 @@ def _diff(
 
 def _convert(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A checkpoint of any format.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A .pth, .safetensors or .npz file.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="A .pth, .safetensors or .npz file, or .orbax folder.")
+    ],
     dtype: Annotated[str, typer.Option(metavar="DTYPE", help="Cast floating point tensors, e.g. bfloat16.")] = "",
     shard_size: Annotated[str, typer.Option(metavar="SIZE", help="Split into files of this size, e.g. 5GB.")] = "",
     tensors_only: Annotated[bool, typer.Option("--tensors-only", help="Write a flat dict of tensors.")] = False,
+    kind: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="torch, legacy, safetensors, npz or orbax; else by name.")
+    ] = "",
     only: Only = "",
 ) -> None:
-    """Write a checkpoint in another format, dtype or number of files; the names' endings choose the formats."""
-    _write(source, target, dtype, shard_size, tensors_only, only, None)
+    """Write a checkpoint in another format, dtype or number of files; the target's ending chooses the format."""
+    _write(source, target, dtype, shard_size, tensors_only, only, None, kind)
 
 
 def _rename(
@@ -97,14 +102,15 @@ def _rename(
 
 
 def _write(
-    source: Path, target: Path, dtype: str, shard_size: str, flat: bool, only: str, maps: list[str] | None
-) -> None:
+    source: Path, target: Path, dtype: str, shard_size: str, flat: bool, only: str, maps: list[str] | None,
+    kind: str = "",
+) -> None:  # fmt: skip
     from ..inspect import convert
     from ..inspect.stats import readable_size
 
     with _reporting():
         rename = None if maps is None else convert.renamer(maps)
-        kind = convert.parse_dtype(dtype) if dtype else None
+        cast = convert.parse_dtype(dtype) if dtype else None
         size = convert.parse_size(shard_size) if shard_size else None
         with _open(source, only) as opened, _progress("writing", sum(opened.storages.values())) as done:
             if rename is not None:
@@ -115,14 +121,15 @@ def _write(
                     _say(f"{source}: no name matches; the first ones are: {tops}", "yellow")
                     _leave(FOUND)
             made = convert.convert(
-                opened, target, dtype=kind, shard_size=size, rename=rename, tensors_only=flat, done=done
+                opened, target, dtype=cast, shard_size=size, rename=rename, tensors_only=flat, done=done, kind=kind
             )
     for note in made.notes:
         _say(f"note: {note}", "yellow")
     for name, count in made.overflowed.items():
         _say(f"overflow: {name}: {count:,} finite values do not fit {dtype}", "red")
     for path in made.files:
-        print(f"{path}  {readable_size(path.stat().st_size)}")
+        parts = [path, *path.rglob("*")] if path.is_dir() else [path]
+        print(f"{path}  {readable_size(sum(p.stat().st_size for p in parts if p.is_file()))}")
     _leave(FOUND if made.overflowed else FINE)
 
 

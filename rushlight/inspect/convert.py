@@ -5,6 +5,8 @@ May import the sources, the checkpoint writer and its atomic files.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import json
 import os
@@ -21,6 +23,7 @@ import numpy as np
 from .. import dtypes
 from .._device import meta
 from .._tensor.tensor import Tensor
+from ..checkpoint import legacy
 from ..checkpoint.archive_writer import ALIGNMENT, ArchiveWriter
 from ..checkpoint.atomic import replacing
 from ..checkpoint.inert import InertTensor
@@ -32,6 +35,9 @@ from .source import Entry, Flat, Source, forget
 from .torch_file import children
 
 TORCH = frozenset({".pth", ".pt", ".bin", ".ckpt"})
+FORMATS = ("torch", "legacy", "safetensors", "npz", "orbax")
+_OF_ENDING = dict.fromkeys(TORCH, "torch") | {".safetensors": "safetensors", ".npz": "npz", ".orbax": "orbax"}
+_NESTED = frozenset({"torch", "legacy", "orbax"})
 _SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -121,41 +127,48 @@ def renamer(maps: Iterable[str]) -> Callable[[str], str]:
 def convert(
     source: Source, target: str | os.PathLike, *, dtype: dtypes.dtype | None = None, shard_size: int | None = None,
     rename: Callable[[str], str] | None = None, tensors_only: bool = False, done: Callable[[int], None] | None = None,
+    kind: str = "",
 ) -> Written:  # fmt: skip
     """Write a checkpoint in the format that the target's name asks for.
 
-    Torch files keep everything that their source held in a torch file: nesting, values, shared storages. The flat
-    formats, and shards, hold the tensors under their paths; names of one tensor are stored once.
+    Torch files and orbax folders keep everything that their source held in one of these: nesting, values, and in torch
+    files shared storages. The flat formats, and shards, hold the tensors under their paths; names of one tensor are
+    stored once.
 
     Args:
         source: what to write.
-        target: ``.pth`` (``.pt .bin .ckpt``), ``.safetensors`` or ``.npz``.
+        target: ``.pth`` (``.pt .bin .ckpt``), ``.safetensors``, ``.npz``, or ``.orbax`` (a new folder).
         dtype: cast floating point tensors to it.
         shard_size: bytes of tensors in one file; the files get numbers, and an index beside them.
         rename: new names from old ones.
         tensors_only: write a flat dict even where the target could hold more.
         done: called with the bytes of each tensor that has been written.
+        kind: one of ``FORMATS``, where the name does not tell: ``legacy`` is torch's before 1.6.
 
     Raises:
         Unsuitable: the target's format cannot hold what it would have to.
     """
     target = Path(target)
-    kind = target.suffix
-    if kind not in TORCH and kind not in (".safetensors", ".npz"):
-        raise Unsuitable(f"{target}: expected a name that ends in .pth, .pt, .bin, .ckpt, .safetensors or .npz")
-    if kind == ".npz" and shard_size is not None:
-        raise Unsuitable("npz has no sharded form; shard .safetensors or .pth files")
+    kind = kind or _OF_ENDING.get(target.suffix, "")
+    if kind not in FORMATS:
+        raise Unsuitable(
+            f"{target}: expected a name that ends in .pth, .pt, .bin, .ckpt, .safetensors, .npz or .orbax, or a format "
+            f"out of {', '.join(FORMATS)}"
+        )
+    if shard_size is not None and kind not in ("torch", "safetensors"):
+        raise Unsuitable(f"{kind} has no sharded form; shard .safetensors or .pth files")
     if not source.entries:
         raise Unsuitable(f"{source.path}: there is no tensor in it to write")
-    job = _Job(source, dtype, done or (lambda count: None))
-    if kind in TORCH and source.root is not None and not tensors_only and shard_size is None:
+    job = _Job(source, dtype, done or (lambda count: None), kind)
+    nests = kind in _NESTED and not tensors_only and shard_size is None
+    if nests and source.root is not None:
         _check_buildable(source)
         if rename is not None:
             rename_keys(source.root, rename)
-        job.write_torch(target, source.root)
+        job.write_object(target, source.root, job.storages())
         return job.written
     names = _new_names(source, rename or (lambda name: name))
-    if source.values and (kind not in TORCH or tensors_only or shard_size):
+    if source.values and not nests:
         inert = [path for path, value in source.values.items() if isinstance(value, InertTensor)]
         if inert:
             job.written.notes.append(f"sparse, quantized or nested tensors were left out: {', '.join(inert[:5])}")
@@ -245,8 +258,8 @@ class _LazyPickler(Pickler):
         flats: the values to come, by the id of the tensor's storage.
     """
 
-    def __init__(self, file, flats: dict[int, Flat]):
-        super().__init__(file, 2)
+    def __init__(self, file, flats: dict[int, Flat], legacy: bool):
+        super().__init__(file, 2, legacy)
         self._flats = flats
 
     def _reduce_plain(self, tensor: Tensor, requires_grad: bool):
@@ -266,8 +279,8 @@ class _LazyPickler(Pickler):
 class _Job:
     """One conversion under way."""
 
-    def __init__(self, source: Source, dtype: dtypes.dtype | None, done: Callable[[int], None]):
-        self.source, self.dtype, self.done = source, dtype, done
+    def __init__(self, source: Source, dtype: dtypes.dtype | None, done: Callable[[int], None], kind: str):
+        self.source, self.dtype, self.done, self.kind = source, dtype, done, kind
         self.written = Written()
 
     def target_dtype(self, dtype: dtypes.dtype) -> dtypes.dtype:
@@ -293,30 +306,47 @@ class _Job:
             yield self.cast(name, chunk)
         self.done(entry.nbytes)
 
-    # -- torch's format ---------------------------------------------------------------------------------------------
+    # -- formats that hold objects ----------------------------------------------------------------------------------
 
-    def write_torch(self, target: Path, root: Any, flats: dict[int, Flat] | None = None) -> None:
+    def write_object(self, target: Path, root: Any, flats: dict[int, Flat]) -> None:
         """Write an object whose tensors' values are still in the source."""
+        if self.kind == "orbax":
+            try:
+                _format("orbax_folder").write(target, root, flats, self.done)
+            except TypeError as error:
+                raise Unsuitable(f"{error} Or write the tensors alone with --tensors-only.") from error
+            self.written.files.append(target)
+            return
         body = io.BytesIO()
-        pickler = _LazyPickler(body, self._storages() if flats is None else flats)
+        pickler = _LazyPickler(body, flats, self.kind == "legacy")
         pickler.dump(root)
         with replacing(target) as file:
-            archive = ArchiveWriter(
-                file.write, target.stem if target.stem.isascii() and target.stem.strip(".") else "archive"
-            )
-            archive.add("data.pkl", body.getbuffer())
-            archive.add(".format_version", b"1")
-            archive.add(".storage_alignment", str(ALIGNMENT).encode())
-            archive.add("byteorder", byte_order().encode())
-            for key, flat in pickler.storages.items():
-                values = flat.read() if isinstance(flat, Flat) else flat
-                archive.add(f"data/{key}", values.view(np.uint8))
-                self.done(values.nbytes)
-                forget(values)
-            archive.finish()
+            if self.kind == "legacy":
+                legacy.finish(pickler, body, file.write, self._contents, 2)
+            else:
+                self._write_zip(target, pickler, body, file.write)
         self.written.files.append(target)
 
-    def _storages(self) -> dict[int, Flat]:
+    def _write_zip(self, target: Path, pickler: Pickler, body: io.BytesIO, write: Callable) -> None:
+        archive = ArchiveWriter(write, target.stem if target.stem.isascii() and target.stem.strip(".") else "archive")
+        archive.add("data.pkl", body.getbuffer())
+        archive.add(".format_version", b"1")
+        archive.add(".storage_alignment", str(ALIGNMENT).encode())
+        archive.add("byteorder", byte_order().encode())
+        for key, flat in pickler.storages.items():
+            with self._contents(flat) as values:
+                archive.add(f"data/{key}", values.view(np.uint8))
+        archive.finish()
+
+    @contextlib.contextmanager
+    def _contents(self, flat: Any) -> Iterator[np.ndarray]:
+        """A storage's values while they are written."""
+        values = flat.read() if isinstance(flat, Flat) else flat
+        yield values
+        self.done(values.nbytes)
+        forget(values)
+
+    def storages(self) -> dict[int, Flat]:
         """The values of the storages under the source's own object, as they are written."""
         return {
             key: Flat(
@@ -330,19 +360,19 @@ class _Job:
 
     def write_flat(self, target: Path, names: dict[str, Entry]) -> None:
         """Write one file that holds tensors by name."""
-        if target.suffix in TORCH:
-            self._write_flat_torch(target, names)
+        if self.kind in _NESTED:
+            self._write_flat_object(target, names)
             return
         first: dict[tuple, str] = {}
         tied: dict[str, str] = {}
-        if target.suffix == ".safetensors":
+        if self.kind == "safetensors":
             for name, entry in names.items():
                 if first.setdefault(entry.place, name) != name:
                     tied[name] = first[entry.place]
         kept = {name: e for name, e in names.items() if name not in tied}
         self._note_overlaps(kept)
         rows = [(name, self.target_dtype(e.dtype), e.shape) for name, e in kept.items()]
-        if target.suffix == ".npz":
+        if self.kind == "npz":
             with replacing(target) as file:
                 npz_file.write(file, rows, lambda name: self.chunks(name, kept[name]))
         else:
@@ -360,7 +390,7 @@ class _Job:
             some = ", ".join(split[0][:3])
             self.written.notes.append(f"{len(split)} storages that several names shared are now separate: {some}")
 
-    def _write_flat_torch(self, target: Path, names: dict[str, Entry]) -> None:
+    def _write_flat_object(self, target: Path, names: dict[str, Entry]) -> None:
         root: dict[str, Tensor] = OrderedDict()
         flats: dict[int, Flat] = {}
         made: dict[tuple, Tensor] = {}
@@ -378,7 +408,7 @@ class _Job:
                 )
             root[name] = tensor
         done, self.done = self.done, lambda count: None
-        self.write_torch(target, root, flats)
+        self.write_object(target, root, flats)
         self.done = done
 
     def write_shards(self, target: Path, names: dict[str, Entry], limit: int) -> None:
@@ -406,6 +436,10 @@ class _Job:
         with replacing(index) as file:
             file.write(text.encode() + b"\n")
         self.written.files.append(index)
+
+
+def _format(name: str) -> Any:
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 def _stand_in(entry: Entry) -> Tensor:

@@ -89,16 +89,17 @@ class Source:
 
     Attributes:
         path: the file.
-        format: ``"torch zip"``, ``"torch legacy"``, ``"torch tar"``, ``"safetensors"``, ``"npz"`` or ``"sharded ..."``.
+        format: ``"torch zip"``, ``"torch legacy"``, ``"torch tar"``, ``"safetensors"``, ``"npz"``, ``"orbax"``
+            or ``"sharded ..."``.
         entries: the tensors, in the file's order.
         storages: bytes of each storage.
         values: everything that is no tensor, by path.
         classes: the class of each container that is more than a dict or a list, by path.
         metadata: what the format itself carries as text.
         notes: what opening it brought to light.
-        root: for torch's formats, the object in the file, with tensors of the meta device; otherwise None.
+        root: for torch's formats and orbax, the object in the file, with tensors of the meta device; otherwise None.
         size: bytes on disk.
-        flats: for torch's formats, how to read the storages of the tensors in ``root``, by the storage's id.
+        flats: for those, how to read the storages of the tensors in ``root``, by the storage's id.
     """
 
     path: str
@@ -198,8 +199,8 @@ def open_source(path: str | os.PathLike, only: str = "") -> Source:
     """Open a checkpoint of any format that is known, without reading the values of its tensors.
 
     Args:
-        path: a file of torch (zip, legacy, tar), safetensors, npz, an index of a sharded set, or a folder that holds
-            such an index or one checkpoint.
+        path: a file of torch (zip, legacy, tar), safetensors, npz, an index of a sharded set, a folder of orbax, or one
+            that holds such an index or one checkpoint.
         only: keep what lies below this path, and drop it from the names.
 
     Raises:
@@ -208,6 +209,10 @@ def open_source(path: str | os.PathLike, only: str = "") -> Source:
     target = Path(path)
     try:
         if target.is_dir():
+            orbax = _format("orbax_folder")
+            if orbax.is_checkpoint(target):
+                source = orbax.open_source(target)
+                return below(source, only) if only else source
             target = _in_folder(target)
         source = _open(target)
     except UnreadableFile:

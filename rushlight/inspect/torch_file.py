@@ -37,13 +37,13 @@ def open_source(path: Path) -> Source:
     root, notes = _load(path, elsewhere, zipped)
     made = Source(str(path), "torch zip" if zipped else _old_format(path), root=root, notes=notes)
     cells = {id(moved.cell): (i, storage) for i, (storage, moved) in enumerate(pairs) if moved.cell is not None}
-    found = list(_leaves(root, "", made.classes, []))
+    found = list(leaves(root, "", made.classes, []))
     tensors = {path: value for path, value in found if isinstance(value, Tensor)}
     strange = any(id(t._storage) not in cells for t in tensors.values())
     if pairs and (strange or any(isinstance(value, InertTensor) for _, value in found)):
         # Windows on storages of very old files, one storage as two dtypes, sparse and quantized tensors: as they are.
         made.root, _ = _load(path, "cpu", zipped)
-        found = list(_leaves(made.root, "", {}, []))
+        found = list(leaves(made.root, "", {}, []))
         tensors = {path: value for path, value in found if isinstance(value, Tensor)}
         cells = {}
     arrays: dict[str, np.ndarray] = {}
@@ -185,7 +185,7 @@ def class_name(value) -> str | None:
     return f"{'torch' + module[9:] if module.startswith('rushlight') else module}.{kind.__qualname__}"
 
 
-def _leaves(value, path: str, classes: dict[str, str], above: list[int]) -> Iterator[tuple[str, Any]]:
+def leaves(value, path: str, classes: dict[str, str], above: list[int]) -> Iterator[tuple[str, Any]]:
     held = children(value)
     if not held or id(value) in above or len(above) >= _DEEPEST:
         yield path or "value", value
@@ -198,7 +198,7 @@ def _leaves(value, path: str, classes: dict[str, str], above: list[int]) -> Iter
         classes[path] = named
     for key, item in held.items():
         part = key if isinstance(key, str) else str(key)
-        yield from _leaves(item, f"{path}.{part}" if path else part, classes, [*above, id(value)])
+        yield from leaves(item, f"{path}.{part}" if path else part, classes, [*above, id(value)])
 
 
 __all__ = ["children", "class_name", "open_source", "window"]
