@@ -6,7 +6,7 @@ is one line that begins with ``@@``.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import sys
@@ -66,16 +66,16 @@ def _weights(task) -> dict:
     }
 
 
-def _jax_engine(module):
-    def start(name, compiled, device, dtype, file):
-        task = importlib.import_module(module).Task(name, np.load(file), dtype)
+def _jax_engine(library, name, device, dtype, file):
+    if device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    with np.load(file) as weights:
+        task = importlib.import_module(f"_{library}").Task(name, dict(weights), dtype)
 
-        def run(case):
-            return task.cases[case]().block_until_ready()
+    def run(case):
+        return task.cases[case]().block_until_ready()
 
-        return task, run, None
-
-    return start
+    return task, run, importlib.import_module({"nnx": "flax"}.get(library, library))
 
 
 class Memory:
@@ -96,7 +96,9 @@ class Memory:
         return 0
 
 
-def _number(out):
+def _number(out, task):
+    if hasattr(task, "comparable"):
+        out = task.comparable(out)
     return np.asarray(out.detach().float().cpu().numpy() if hasattr(out, "detach") else out, np.float64)
 
 
@@ -116,9 +118,9 @@ def handle(request: dict, run, task) -> dict:
     what = request["do"]
     if what == "check":
         task.prepare("infer")
-        arrays = {"infer": _number(run("infer")), "infer1": _number(run("infer1"))}
+        arrays = {case: _number(run(case), task) for case in ("infer", "infer1")}
         task.prepare("train")
-        arrays["losses"] = np.stack([_number(run("train")) for _ in range(3)])
+        arrays["losses"] = np.stack([_number(run("train"), task) for _ in range(3)])
         np.savez(request["file"], **arrays)
         return {}
     if what == "time":
@@ -150,10 +152,10 @@ def main() -> None:
     library, _, mode = engine.partition(".")
     if library in ("torch", "rushlight"):
         task, run, module = (_torch if library == "torch" else _rushlight)(name, mode == "compile", device, dtype)
-        if library == "torch" and not mode and not Path(file).exists():
+        if not Path(file).exists():
             np.savez(file, **_weights(task))
     else:
-        task, run, module = _jax_engine(f"_{library}")(name, True, device, dtype, file)
+        task, run, module = _jax_engine(library, name, device, dtype, file)
     serve(run, task, module)
 
 
