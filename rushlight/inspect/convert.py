@@ -293,11 +293,11 @@ class _Job:
             return values
         with np.errstate(all="ignore"):
             made = values.astype(wanted)
-            forget(values)
             if wanted.itemsize < values.dtype.itemsize:
                 lost = int((np.isfinite(values) & ~np.isfinite(made)).sum())
                 if lost:
                     self.written.overflowed[name] = self.written.overflowed.get(name, 0) + lost
+        forget(values)
         return made
 
     def chunks(self, name: str, entry: Entry) -> Iterable[np.ndarray]:
