@@ -17,6 +17,7 @@ from .._graph.modes import no_grad, state
 from .._graph.node import Node
 from .._tensor.program import _FREED
 from .._tensor.tensor import Tensor
+from ..func._custom import VmapInfo, by_rule, mark
 from ..ops import creation
 
 _TWICE = "trying to differentiate twice a function that was marked with @once_differentiable"
@@ -35,6 +36,7 @@ class FunctionCtx:
     _to_save: tuple = ()
     _for_forward: tuple | None = None
     _forwards = False
+    _batched: Any = ()
     _dirty: tuple = ()
     _non_differentiable: tuple = ()
     _materialize = True
@@ -212,6 +214,7 @@ class Function:
     """
 
     _backward_cls: type[BackwardCFunction]
+    generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         warnings.warn(
@@ -261,6 +264,17 @@ class Function:
             "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
         )
 
+    @staticmethod
+    def vmap(info: VmapInfo, in_dims: tuple, *args: Any) -> Any:
+        """Compute a whole batch: a pair of the outputs and their batch dimensions.
+
+        Without it, ``torch.vmap`` runs ``forward`` for one example, whether ``generate_vmap_rule`` is set or not.
+        """
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
+        )
+
     @classmethod
     def _derivative(cls) -> Callable:
         own, other = cls.backward is not Function.backward, cls.vjp is not Function.vjp
@@ -292,11 +306,15 @@ class Function:
             args, kwargs = bound.args, bound.kwargs
         elif kwargs:
             raise TypeError(f"{cls.__name__}.apply() takes no keyword arguments; received {', '.join(kwargs)}")
+        if state.vmap is not None and cls.vmap is not Function.vmap:
+            return by_rule(cls, args)
         edges = [a._edge() if isinstance(a, Tensor) else None for a in args]
         track = state.grad and any(edge is not None for edge in edges)
         node = cls._backward_cls(edges if track else [None] * len(edges))
         node.needs_input_grad = tuple([edge is not None for edge in edges])
         node._inputs = [(a._array().shape, a.dtype) if isinstance(a, Tensor) else None for a in args]
+        if state.vmap is not None:
+            mark(node, args)
         level: Any = state.dual
         state.dual = None
         try:

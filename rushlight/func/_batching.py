@@ -36,12 +36,16 @@ class Frame:
         size: of the batch.
         randomness: ``"error"``, ``"same"`` or ``"different"``.
         outer: the frame around this one.
+
+    Attributes:
+        regions: pairs of sequence numbers, between which steps were taped for the whole batch.
     """
 
     def __init__(self, size: int, randomness: str, outer: Frame | None):
         self.size, self.randomness, self.outer = size, randomness, outer
         self.index: Any = None
         self.drawn: Any = None
+        self.regions: list = []
 
     def enter(self, index) -> None:
         """Note the tracer of each example's number."""
@@ -94,7 +98,16 @@ class Frame:
         return out
 
 
-def _physical(frame: Frame, array):
+def tied(array, edge, device) -> Tensor:
+    """A tensor for a whole batch, from which gradients go where they went from one example."""
+    if edge is None or edge[1] is not None:
+        return connected(array, edge, device)
+    out = _Example._of(array, device, True)
+    out.__dict__["_leaf_edge"] = edge
+    return out
+
+
+def physical(frame: Frame, array):
     """An array with the examples first, and whether it has them."""
     if not frame.is_batched(array):
         return array, False
@@ -126,6 +139,8 @@ def settle(frame: Frame, edges, batched, first: int) -> None:
         batched: which of them have one value for each example.
         first: the sequence number of the first step inside.
     """
+    from ._custom import settle_custom
+
     inside: list = []
     seen: set = set()
     stack = list(edges)
@@ -134,26 +149,38 @@ def settle(frame: Frame, edges, batched, first: int) -> None:
         if edge is None or not isinstance(edge[0], Node) or id(edge[0]) in seen or edge[0].seq < first:
             continue
         seen.add(id(edge[0]))
-        inside.append(edge[0])
+        if not any(low < edge[0].seq < high for low, high in frame.regions):
+            inside.append(edge[0])
         stack.extend(edge[0].edges)
     # An output is what its users got: whether it was batched is seen there.
     given: dict = {}
     for edge, flag in zip(edges, batched):
         _note(given, edge, flag)
-    physical: dict = {}
+    whole: dict = {}
     for node in inside:
         if type(node) is OpNode and node.arrays is not None:
-            pairs = physical[id(node)] = [_physical(frame, array) for array in node.arrays]
+            pairs = whole[id(node)] = [physical(frame, array) for array in node.arrays]
             for edge, (_, flag) in zip(node.edges, pairs):
                 _note(given, edge, flag)
+        else:
+            for edge, flag in zip(node.edges, _marks(node, frame) or ()):
+                _note(given, edge, flag)
     for node in inside:
-        pairs = physical.get(id(node))
+        pairs = whole.get(id(node))
         if pairs is None:
-            _replace(node)
+            # Steps that carry hooks pass gradients on as they are.
+            marks = _marks(node, frame)
+            if marks is not None:
+                settle_custom(frame, node, marks, tuple([given.get((id(node), i), True) for i in range(node.outputs)]))
         elif any(flag for _, flag in pairs):
             outs = tuple([given.get((id(node), i), True) for i in range(node.outputs)])
             node.arrays = [array for array, _ in pairs]
             node.program = _settled(node, tuple([flag for _, flag in pairs]), outs)
+
+
+def _marks(node: Any, frame: Frame) -> tuple | None:
+    """Which inputs of a custom function were batched; None for another step."""
+    return dict(getattr(node, "_batched", ())).get(id(frame))
 
 
 def _note(given: dict, edge, flag: bool) -> None:
@@ -171,20 +198,6 @@ def _settled(node: OpNode, flags: tuple, outs: tuple) -> Program:
         shapes = [jax.ShapeDtypeStruct(a.shape[1:] if f else a.shape, a.dtype) for a, f in zip(shapes, flags)]
         single = program._derivatives[key] = not isinstance(jax.eval_shape(program.flat, *shapes), tuple)
     return _batched(program, flags, outs[0] if single else outs)
-
-
-def _replace(node: Any) -> None:
-    """A custom function keeps what it saved for one example: from outside it can only refuse."""
-    if not hasattr(node, "_forward_cls"):
-        return  # steps that carry hooks, and pass gradients on as they are
-
-    def run(grads, create_graph):
-        raise NotImplementedError(
-            f"Differentiating {node.name()}, a custom function, from outside of torch.vmap is not supported by "
-            "rushlight. Differentiate it inside, with torch.func.grad, or write it with operators."
-        )
-
-    node.run = run
 
 
 def entered(frame: Frame, tracer, physical: Tensor) -> Tensor:

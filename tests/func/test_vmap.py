@@ -41,21 +41,62 @@ def test_random_numbers_by_example_differ_and_shared_ones_do_not():
     assert both[0].tolist() == both[1].tolist() and len(set(both[0].flatten().tolist())) == 3
 
 
-def test_a_custom_function_works_inside_and_refuses_from_outside():
-    class Double(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x * 2
+class Scaled(torch.autograd.Function):
+    """x * w, with a derivative that is seen to be the hand-written one: twice the true one."""
 
-        @staticmethod
-        def backward(ctx, grad):
-            return grad * 2
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x)
+        ctx.w = w
+        return x * w, x.sum()
 
-    x = torch.ones(3, requires_grad=True)
-    inside = torch.vmap(torch.func.grad(lambda a: Double.apply(a) ** 2))(x)
-    assert inside.tolist() == [8.0] * 3
-    with pytest.raises(NotImplementedError, match="DoubleBackward"):
-        torch.vmap(Double.apply)(x).sum().backward()
+    @staticmethod
+    def backward(ctx, grad, total):
+        (x,) = ctx.saved_tensors
+        return 2 * grad * ctx.w + total, 2 * grad * x
+
+
+def both(x, w):
+    first, total = Scaled.apply(x, w)
+    return first * total
+
+
+def one_by_one(x, w):
+    return torch.stack([both(row, w) for row in x])
+
+
+def test_a_custom_function_is_differentiated_from_inside_and_outside():
+    """Batched saved tensors, attributes and inputs; inputs that all examples share; twice differentiated."""
+    draw = torch.Generator().manual_seed(0)
+    found = []
+    for run in (lambda x, w: torch.vmap(both, (0, None))(x, w), one_by_one):
+        draw.manual_seed(0)
+        x = torch.randn(4, 3, generator=draw).requires_grad_()
+        w = torch.randn(3, generator=draw).requires_grad_()
+        out = run(x, w)
+        grads = torch.autograd.grad((out**2).sum(), (x, w), create_graph=True)
+        found.append([out, *grads, *torch.autograd.grad((grads[0] ** 2).sum() + grads[1].sum(), (x, w))])
+        run(x, w).sum().backward()
+        found[-1] += [x.grad, w.grad]
+    for ours, wanted in zip(*found):
+        torch.testing.assert_close(ours, wanted)
+    inside = torch.vmap(torch.func.grad(lambda x, w: both(x, w).sum(), argnums=1), (0, None))(x, w)
+    wanted = torch.stack([torch.func.grad(lambda w, row=row: both(row, w).sum())(w) for row in x])
+    torch.testing.assert_close(inside, wanted)
+
+
+def test_a_custom_function_under_two_batches():
+    x = torch.randn(2, 3, 4).requires_grad_()
+    w = torch.randn(3, 4).requires_grad_()
+    out = torch.vmap(torch.vmap(both), (0, None))(x, w)
+    (out**2).sum().backward()
+    got = x.grad, w.grad
+    x.grad = w.grad = None
+    wanted = torch.stack([torch.stack([both(a, b) for a, b in zip(rows, w)]) for rows in x])
+    torch.testing.assert_close(out, wanted)
+    (wanted**2).sum().backward()
+    torch.testing.assert_close(got[0], x.grad)
+    torch.testing.assert_close(got[1], w.grad)
 
 
 def test_gradients_of_an_input_that_is_given_back():
