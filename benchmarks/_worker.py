@@ -6,6 +6,8 @@ is one line that begins with ``@@``.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import json
 import os
@@ -23,9 +25,9 @@ def _torch(name, compiled, device, dtype):
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    from _models import Task
-
-    task = Task(name, compiled, False, device, dtype)
+    task_of = _workload(name)
+    Memory.start(lambda: torch.ones(1, device=device) + 1)
+    task = task_of(name, compiled, False, device, dtype)
     wait = torch.cuda.synchronize if device != "cpu" else lambda: None
 
     def run(case):
@@ -41,9 +43,9 @@ def _rushlight(name, compiled, device, dtype):
     import rushlight.alias
 
     rushlight.alias.install()
-    from _models import Task
-
-    task = Task(name, compiled, compiled, device, dtype)
+    task_of = _workload(name)
+    Memory.start(lambda: rushlight.ones(1, device=device) + 1)
+    task = task_of(name, compiled, compiled, device, dtype)
 
     def run(case):
         out = task.cases[case]()
@@ -51,6 +53,15 @@ def _rushlight(name, compiled, device, dtype):
         return out
 
     return task, run, rushlight
+
+
+def _workload(name):
+    """The class of tasks; a name with a colon gives sizes (``_sizes.py``)."""
+    import _models
+
+    if ":" in name:
+        importlib.import_module("_sizes").register(name)
+    return _models.Task
 
 
 def _plain(t):
@@ -69,8 +80,10 @@ def _weights(task) -> dict:
 def _jax_engine(library, name, device, dtype, file):
     if device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
+    module = importlib.import_module(f"_{library}")
+    Memory.start(lambda: module.jnp.ones(1) + 1)
     with np.load(file) as weights:
-        task = importlib.import_module(f"_{library}").Task(name, dict(weights), dtype)
+        task = module.Task(name, weights, dtype)
 
     def run(case):
         return task.cases[case]().block_until_ready()
@@ -79,21 +92,56 @@ def _jax_engine(library, name, device, dtype, file):
 
 
 class Memory:
-    """The largest resident size since the last ``forget``, from the kernel's own counter."""
+    """What a process holds, in bytes, as the kernel counts it: now, and at most since ``forget``.
+
+    On an accelerator the allocator's own count is given too; it can not be reset in every library, so that it is the
+    most since the process began.
+    """
+
+    imported: int | None = None
+
+    @classmethod
+    def start(cls, first) -> None:
+        """Note what the library takes by itself: after its imports and a ``first`` small operation."""
+        first()
+        cls.imported = cls.resident()
 
     @staticmethod
-    def forget() -> None:
+    def _status(key: str) -> int | None:
+        try:
+            lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), None)
+
+    @classmethod
+    def resident(cls) -> int | None:
+        """Bytes in use, after giving back what is free."""
+        gc.collect()
+        if hasattr(ctypes.CDLL(None), "malloc_trim"):
+            ctypes.CDLL(None).malloc_trim(0)
+        return cls._status("VmRSS")
+
+    @classmethod
+    def peak_of(cls, work) -> dict:
+        """``imported``, ``resident`` (before ``work``) and ``peak`` (the most during it); None where unknown."""
+        resident = cls.resident()
         try:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            known = True
         except OSError:
-            pass
+            known = False  # the peak of compiling would be taken for that of running
+        work()
+        peak = cls._status("VmHWM") if known else None
+        return {"imported": cls.imported, "resident": resident, "peak": peak, "accelerator": cls._accelerator()}
 
     @staticmethod
-    def peak() -> int:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-        return 0
+    def _accelerator() -> int | None:
+        # Under the alias sys.modules has a "torch" that is no PyTorch: whoever has jax asks jax.
+        if "jax" in sys.modules:
+            return (sys.modules["jax"].devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+        torch = sys.modules["torch"]
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 def _number(out, task):
@@ -135,10 +183,7 @@ def handle(request: dict, run, task) -> dict:
         return {"times": times}
     if what == "memory":
         task.prepare(request["case"])
-        Memory.forget()
-        for _ in range(3):
-            run(request["case"])
-        return {"peak": Memory.peak()}
+        return Memory.peak_of(lambda: [run(request["case"]) for _ in range(3)])
     raise ValueError(what)
 
 

@@ -152,8 +152,8 @@ def ratio(found: dict, ours: str, others: list) -> tuple[float, float] | None:
     return statistics.median(pairs), found[ours]["least"] / min(found[o]["least"] for o in others)
 
 
-def run(name: str, options, engines: list, log) -> dict:
-    """One workload in all engines."""
+def run(name: str, options, engines: list, log, show: bool = True) -> dict:
+    """One workload in all engines; prints its rows if asked to."""
     result: dict = {"cases": {}, "memory": {}, "skipped": {}}
     workers = []
     with tempfile.TemporaryDirectory() as folder:
@@ -169,10 +169,12 @@ def run(name: str, options, engines: list, log) -> dict:
                 result["difference"] = check(workers, folder, dropout=name == "gpt-32k")
             for case in options.cases:
                 result["cases"][case] = measure(workers, case, options)
-                show_row(name, case, result["cases"][case], options)
+                if show:
+                    show_row(name, case, result["cases"][case], options)
             for w in workers:
-                result["memory"][w.engine] = {c: w.ask(do="memory", case=c)["peak"] for c in options.cases}
-            show_memory(result["memory"], options)
+                result["memory"][w.engine] = {c: w.ask(do="memory", case=c) for c in options.cases}
+            if show:
+                show_memory(result["memory"], options)
         finally:
             for w in workers:
                 w.close()
@@ -208,12 +210,20 @@ def show_row(name: str, case: str, found: dict, options) -> None:
     say(row, options)
 
 
+def above(memory: dict) -> int | None:
+    """The most that one engine's cases took beyond what it takes after its imports."""
+    known = [m["peak"] - m["imported"] for m in memory.values() if m["peak"] is not None]
+    return max(known, default=None)
+
+
 def show_memory(memory: dict, options) -> None:
-    row = f"{'peak MB':8}"
-    for engine in ENGINES:
-        peak = max(memory[engine].values()) / 1e6 if engine in memory else None
-        row += f"{'-' if peak is None else f'{peak:.0f}':>8}"
-    say(row, options)
+    """The most that a case took in all, and beyond what the library itself takes after its imports."""
+    for label, take in (("peak MB", lambda m: max(c["peak"] or 0 for c in m.values())), ("- import", above)):
+        row = f"{label:8}"
+        for engine in ENGINES:
+            size = take(memory[engine]) if engine in memory else None
+            row += f"{f'{size / 1e6:.0f}' if size else '-':>8}"
+        say(row, options)
 
 
 def header(options, skipped: dict) -> None:
@@ -299,7 +309,8 @@ def main() -> None:
     names = options.only.split(",") if options.only else list(WORKLOADS)
     wanted = options.engines.split(",") if options.engines else ENGINES
     skipped = {e: reason for e in wanted if (reason := unavailable(e))}
-    engines = [e for e in wanted if e not in skipped]
+    # The first writes the weights; those of other libraries can only read them.
+    engines = sorted((e for e in wanted if e not in skipped), key=lambda e: (e in ("nnx", "equinox"), ENGINES.index(e)))
     header(options, skipped)
     results: dict = {}
     with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
