@@ -18,7 +18,7 @@ import numpy as np
 
 from .._tensor.tensor import Tensor
 from ..nn.modules.module import Module
-from . import compare
+from . import compare, treescope_tree
 from .report import _plain
 from .source import Entry, Source, forget
 from .stats import Statistics, as_reals, statistics
@@ -290,7 +290,14 @@ def _part(name: str) -> str:
 
 
 def module_html(module: Module) -> str:
-    """A module's tree for a notebook: the page in a frame, without looking at values."""
+    """A module's tree for a notebook: treescope's where that is installed, else the page in a frame, without values."""
+    if treescope_tree.available() and not treescope_tree.asked():
+        return treescope_tree.module_html(module)
+    return framed(module)
+
+
+def framed(module: Module) -> str:
+    """The page in a frame, without looking at values."""
     text = html.escape(page(of_module(module, with_statistics=False), compact=True), quote=True)
     style = "width:100%;height:420px;border:1px solid #8884;border-radius:6px"
     return f'<iframe sandbox="allow-scripts" style="{style}" title="{type(module).__name__}" srcdoc="{text}"></iframe>'

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,7 +157,8 @@ def test_many_tensors_make_a_page_that_is_still_small():
     assert data["tensors"][0]["heat"]["size"] == [6, 6] and len(page(data)) < 2_000_000
 
 
-def test_notebooks():
+def test_notebooks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "treescope", None)
     net = Net()
     frame = net._repr_html_()
     assert frame == module_html(net) and frame.startswith('<iframe sandbox="allow-scripts"')

@@ -193,8 +193,13 @@ class Tools:
 
     @tool
     def _repr_html_(self) -> str:
-        """The module's tree for notebooks: the page of ``rushlight view`` without statistics."""
+        """The module's tree for notebooks: treescope's where it is installed, else that of ``rushlight view``."""
         return importlib.import_module("rushlight.inspect.view").module_html(self)
+
+    @tool
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        """How treescope shows the module."""
+        return importlib.import_module("rushlight.inspect.treescope_tree").render(self, path, subtree_renderer)
 
 
 def _switch(module: Any, patterns: tuple[str, ...], wants: bool, what: str) -> list[str]:
