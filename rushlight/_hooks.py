@@ -78,7 +78,7 @@ class Hook:
     """One entry of a module's hook table: the function and how it wants to be called.
 
     Attributes:
-        function: what the user registered; two hooks are equal where their functions are.
+        function: what the user registered.
         kind: which of the tables it stands in, for the table of all modules.
         with_kwargs: it takes the keyword arguments of the call too.
         always_call: it runs even where the call fails.
@@ -92,15 +92,6 @@ class Hook:
         self.with_kwargs = with_kwargs
         self.always_call = always_call
 
-    def __call__(self, *args, **kwargs):
-        return self.function(*args, **kwargs)
-
-    def __eq__(self, other) -> bool:
-        return self.function == (other.function if isinstance(other, Hook) else other)
-
-    def __hash__(self) -> int:
-        return hash(self.function)
-
     def __repr__(self) -> str:
         return f"Hook({self.function!r})"
 
@@ -112,9 +103,26 @@ class Hook:
 
 
 class HookTable(OrderedDict):
-    """Hooks by id, in the order in which they run; a handle refers to it weakly."""
+    """Hooks by id, in the order in which they run; a handle refers to it weakly.
 
-    def add(self, function: Callable, prepend: bool = False) -> RemovableHandle:
+    Whoever looks at it sees the functions, as in torch; how each wants to be called stands beside them.
+
+    Attributes:
+        flags: by id, the records of hooks that were registered.
+    """
+
+    def __init__(self, hooks: Any = ()):
+        self.flags: dict[int, Hook] = {}
+        super().__init__()
+        self.update(hooks)
+
+    def update(self, hooks: Any = (), **more) -> None:
+        """Take over entries, from another table with their records."""
+        if isinstance(hooks, HookTable):
+            self.flags.update(hooks.flags)
+        super().update(hooks, **more)
+
+    def add(self, function: Callable | Hook, prepend: bool = False) -> RemovableHandle:
         """Register a function (or a ``Hook``).
 
         Args:
@@ -132,25 +140,36 @@ class HookTable(OrderedDict):
 
     def __setitem__(self, key, hook) -> None:
         changes.count += 1
+        if type(hook) is Hook:
+            self.flags[key] = hook
+            hook = hook.function
         super().__setitem__(key, hook)
 
     def __delitem__(self, key) -> None:
         changes.count += 1
         super().__delitem__(key)
+        self.flags.pop(key, None)
 
-    def pop(self, *args):
+    def pop(self, key, *default):
         """Take a hook out by its id."""
         changes.count += 1
-        return super().pop(*args)
+        found = super().pop(key, *default)
+        self.flags.pop(key, None)
+        return found
 
     def clear(self) -> None:
         """Take all hooks out."""
         changes.count += 1
         super().clear()
+        self.flags.clear()
 
     def records(self) -> list[tuple[int, Hook]]:
         """The entries as records; a function put into the table by hand has no flags."""
-        return [(key, hook if type(hook) is Hook else Hook(hook)) for key, hook in self.items()]
+        found = []
+        for key, function in self.items():
+            hook = self.flags.get(key)
+            found.append((key, Hook(function) if hook is None or hook.function is not function else hook))
+        return found
 
 
 #: The hooks of all modules at once, of every kind; empty but for debugging and profiling.
@@ -159,7 +178,7 @@ EVERYWHERE = HookTable()
 
 def everywhere(kind: str) -> list[tuple[int, Hook]]:
     """The hooks of one kind that hold for all modules."""
-    return [(key, hook) for key, hook in EVERYWHERE.items() if hook.kind == kind] if EVERYWHERE else []
+    return [(key, hook) for key, hook in EVERYWHERE.records() if hook.kind == kind] if EVERYWHERE else []
 
 
 class Call:

@@ -49,7 +49,7 @@ def _flags(slot: str, flag: str) -> property:
 
     def get(module) -> dict[int, bool]:
         table = module.__dict__.get(slot) or {}
-        return {key: True for key, hook in table.items() if getattr(hook, flag, False)}
+        return {key: True for key, hook in HookTable(table).records() if getattr(hook, flag)}
 
     return property(get)
 

@@ -25,6 +25,7 @@ from ._call import (
 )
 from ._moving import Moves
 from ._repr import module_repr
+from ._state_dict import _EXTRA_STATE_KEY_SUFFIX as _EXTRA_STATE_KEY_SUFFIX
 from ._state_dict import StateDict, _IncompatibleKeys, _WrappedHook
 from ._tools import Tools, is_tool
 from ._traversal import Traversal
@@ -306,7 +307,7 @@ class Module(Traversal, Calls, StateDict, Moves, Tools):
             table = state.get(name)
             if table:
                 state.update((where, getattr(self, where)) for where in flags.values())
-                state[name] = OrderedDict((k, h.function if type(h) is Hook else h) for k, h in table.items())
+                state[name] = OrderedDict(table)
             elif table is not None or name in _EXPECTED:
                 state[name] = OrderedDict()
         return state

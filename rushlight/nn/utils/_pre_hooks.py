@@ -10,8 +10,7 @@ from typing import Any
 
 def attached(table: Any, kind: type) -> list[tuple[int, Any]]:
     """The ids and functions of the hooks of one class in a hook table."""
-    functions = [(key, getattr(hook, "function", hook)) for key, hook in table.items()]
-    functions = [(key, getattr(function, "hook", function)) for key, function in functions]
+    functions = [(key, getattr(function, "hook", function)) for key, function in table.items()]
     return [(key, function) for key, function in functions if isinstance(function, kind)]
 
 
