@@ -9,9 +9,10 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._op import Array, Number, in_place_form, op
-from .nn_common import concrete, elementwise, widen
+from .nn_common import concrete, elementwise, need_float, widen
 from .shape import wrap_dim
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -96,9 +97,12 @@ def gelu(input: Array, *, approximate="none"):
 
 
 @op(method=False)
-@elementwise("silu_cpu")
+@elementwise()
 def silu(input: Array):
     """``x * sigmoid(x)``."""
+    if jnp.iscomplexobj(input):
+        return input / (1 + jnp.exp(-input))
+    need_float(input, "silu_cpu")
     return input * jax.nn.sigmoid(input)
 
 
@@ -242,8 +246,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
     if host is None:
         return _rrelu(input, empty_like(input).uniform_(lower, upper))
     # torch draws a double for each element that is not positive, in order, and none for the others.
-    negative = host <= 0
-    noise = (negative * 0 + 1).astype("float64")
+    negative = np.asarray(host <= 0)
+    noise = np.ones(negative.shape)
     from ..dtypes import float64
 
     noise[negative] = empty(int(negative.sum()), dtype=float64).uniform_(lower, upper)._host()

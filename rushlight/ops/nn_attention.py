@@ -6,6 +6,7 @@ May import the door, nn_dropout, nn_linear and jax.
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ._op import Array, Number, op
@@ -113,7 +114,10 @@ def scaled_dot_product_attention(
     if scale is None:
         scale = float(shape[-1]) ** -0.5 if shape else 1.0
     if dropout_p > 0:
-        noise = empty((*shape[:-1], key._array().shape[-2]), dtype=query.dtype, device=query.device)
+        against = key._array().shape
+        # One draw for each weight: the batch may be the key's.
+        batch = shape[:-2] if enable_gqa else np.broadcast_shapes(shape[:-2], against[:-2])
+        noise = empty((*batch, shape[-2], against[-2]), dtype=query.dtype, device=query.device)
         noise = noise.bernoulli_(1 - dropout_p)
     return _attention(
         query, key, value, attn_mask, noise, 1 - dropout_p, float(scale), bool(is_causal), bool(enable_gqa)

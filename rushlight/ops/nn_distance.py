@@ -19,14 +19,18 @@ def norm(x, p, axis, keepdims=False):
     """The p-norm along an axis, with derivative 0 where it is 0, as torch has it."""
     magnitude = jnp.abs(x)
     if p == 0:
-        return (x != 0).sum(axis, keepdims=keepdims).astype(x.dtype)
+        return (x != 0).sum(axis, keepdims=keepdims).astype(magnitude.dtype)
     if p == 1:
         return magnitude.sum(axis, keepdims=keepdims)
     if p == float("inf"):
         return magnitude.max(axis, keepdims=keepdims)
     if p == -float("inf"):
         return magnitude.min(axis, keepdims=keepdims)
-    total = (x * x if p == 2 else magnitude**p).sum(axis, keepdims=keepdims)
+    if p != 2:
+        powers = magnitude**p
+    else:
+        powers = x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
+    total = powers.sum(axis, keepdims=keepdims)
     zero = total == 0
     safe = jnp.where(zero, 1, total)
     return jnp.where(zero, 0, jnp.sqrt(safe) if p == 2 else safe ** (1 / p))
@@ -41,7 +45,9 @@ def _normalize(input: Array, p, dim, eps):
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     """Divide by the p-norm along a dimension (by ``eps`` where that is smaller)."""
     dims = tuple(wrap_dim(d, input.dim()) for d in ((dim,) if isinstance(dim, int) else dim))
-    result = _normalize(input, p, dims[0] if len(dims) == 1 else dims, eps)
+    given = input if input.dim() else input.reshape(1)
+    result = _normalize(given, p, dims[0] if len(dims) == 1 else dims, eps)
+    result = result if given is input else result.reshape(())
     return result if out is None else write_out("normalize", result, out)
 
 
@@ -82,7 +88,7 @@ def pdist(input: Array, p=2.0):
     return norm(input[first] - input[second], p, -1)
 
 
-@op(name="cosine_embedding_loss", method=False)
+@op(name="cosine_embedding_loss", method=False, promote="float")
 def _cosine_embedding(input1: Array, input2: Array, target: Array, margin: Number, reduction):
     eps = 1e-12
     axis = input1.ndim - 1
@@ -113,12 +119,12 @@ def cosine_embedding_loss(
     return _cosine_embedding(input1, input2, target, margin, reduction)
 
 
-@op(name="triplet_margin_loss", method=False)
+@op(name="triplet_margin_loss", method=False, promote="float")
 def _triplet(anchor: Array, positive: Array, negative: Array, margin: Number, p, eps, swap, reduction):
     near, far = _distance(anchor, positive, p, eps), _distance(anchor, negative, p, eps)
     if swap:
         far = jnp.minimum(far, _distance(positive, negative, p, eps))
-    loss = near - far + margin
+    loss = near - far + jnp.real(margin)
     return reduce_loss(jnp.where(loss < 0, 0, loss), reduction)
 
 

@@ -71,6 +71,8 @@ def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=
     if sparse:
         _refuse_sparse(weight, "embedding")
     shape = weight._array().shape
+    if len(shape) != 2:
+        raise RuntimeError("'weight' must be 2-D")
     check_indices(indices, shape[0], "embedding")
     return _embedding(weight, indices, padding_idx, bool(scale_grad_by_freq))
 

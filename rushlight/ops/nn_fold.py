@@ -130,7 +130,7 @@ def pixel_shuffle(input: Array, upscale_factor):
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
             f"but input.size(-3)={channels} is not divisible by {r * r}"
         )
-    x = input.reshape(-1, channels // (r * r), r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
+    x = input.reshape(math.prod(lead), channels // (r * r), r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
     return x.reshape(*lead, channels // (r * r), h * r, w * r)
 
 
@@ -146,7 +146,7 @@ def pixel_unshuffle(input: Array, downscale_factor):
                 f"pixel_unshuffle expects {label} to be divisible by downscale_factor, but input.size({axis})={n} is "
                 f"not divisible by {r}"
             )
-    x = input.reshape(-1, channels, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
+    x = input.reshape(math.prod(lead), channels, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
     return x.reshape(*lead, channels * r * r, h // r, w // r)
 
 

@@ -5,6 +5,7 @@ May import the door, nn_attention, nn_linear and jax.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 from ._op import Array, Number, op
@@ -51,8 +52,7 @@ def attend(q: Array, k: Array, v: Array, mask: Array | None, noise: Array | None
     scores = jnp.einsum("nhld,nhsd->nhls", q * jnp.asarray(q.shape[-1] ** -0.5, q.dtype), k)
     if mask is not None:
         scores = scores + mask
-    e = jnp.exp(scores - scores.max(-1, keepdims=True))
-    weights = e / e.sum(-1, keepdims=True)
+    weights = jax.nn.softmax(scores, -1)
     if noise is not None:
         weights = weights * (noise / keep).astype(weights.dtype)
     return jnp.einsum("nhls,nhsd->nhld", weights, v), weights

@@ -314,7 +314,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return _hinge_embedding(input, target, margin, reduction_of(size_average, reduce, reduction))
 
 
-@op(name="poisson_nll_loss", method=False, promote="common")
+@op(name="poisson_nll_loss", method=False, promote="float")
 def _poisson(input: Array, target: Array, log_input, full, eps, reduction):
     losses = jnp.exp(input) - target * input if log_input else input - target * jnp.log(input + eps)
     if full:

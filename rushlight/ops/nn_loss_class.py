@@ -6,9 +6,12 @@ gather: the derivative is then a selection, where a gather's would be a scatter.
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from jax import lax
 
+from .. import dtypes
 from ._op import Array, Number, op, scalar_name
 from .nn_common import concrete, dtype_of, need_float, widen
 from .nn_loss import reduce_loss, reduction_of
@@ -225,16 +228,17 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    shape, given = tuple(input.shape), tuple(target.shape)
-    if len(shape) > 2 or (shape and shape[-1] == 0):
-        raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(shape)}"
-        )
+    shape, given = _rows(input), tuple(target.shape)
     count = shape[0] if len(shape) == 2 else 1
     if given != (count,) and not (count == 1 and given == ()):
         raise RuntimeError(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
             f"size). Expected target size [{count}], but got {list(given)}. Input has shape {list(shape)}."
+        )
+    need_long(target)
+    if weight is not None and tuple(weight.shape) != (shape[-1] if shape else 1,):
+        raise RuntimeError(
+            f"inconsistent weight size, expected {shape[-1] if shape else 1} but got {list(weight.shape)}"
         )
     check_classes(target, shape[-1] if shape else 1, None)
     return _multi_margin(input, target, weight, p, margin, reduction)
@@ -242,7 +246,7 @@ def multi_margin_loss(
 
 @op(name="multilabel_margin_loss", method=False)
 def _multilabel_margin(input: Array, target: Array, reduction):
-    x, t = (input[None], target[None]) if input.ndim == 1 else (input, target)
+    x, t = (input.reshape(1, -1), target.reshape(1, -1)) if input.ndim < 2 else (input, target)
     # Only the labels before the first -1 count.
     valid = jnp.cumprod(t >= 0, axis=1).astype(bool)
     labels = jnp.where(valid, t, 0)
@@ -253,9 +257,46 @@ def _multilabel_margin(input: Array, target: Array, reduction):
     return reduce_loss(losses if input.ndim > 1 else losses[0], reduction)
 
 
+def _rows(input):
+    """The shape of a vector of scores, or of a matrix of them.
+
+    Raises:
+        RuntimeError: it is neither.
+    """
+    shape = tuple(input.shape)
+    if len(shape) > 2 or (shape and shape[-1] == 0):
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(shape)}"
+        )
+    return shape
+
+
+def need_long(target):
+    """Refuse class indices of another dtype.
+
+    Raises:
+        RuntimeError: naming it.
+    """
+    if target.dtype is not dtypes.int64:
+        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
+
+
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    """Hinge loss between each target class and each other class; targets end at the first -1."""
-    return _multilabel_margin(input, target, reduction_of(size_average, reduce, reduction))
+    """Hinge loss between each target class and each other class; targets end at the first -1.
+
+    Raises:
+        RuntimeError: an input that is neither a vector nor a matrix, or targets of another size or dtype, or out of
+            range.
+    """
+    reduction = reduction_of(size_average, reduce, reduction)
+    shape, given = _rows(input), tuple(target.shape)
+    if given != shape and not (len(shape) < 2 and len(given) < 2 and math.prod(given) == math.prod(shape) == 1):
+        raise RuntimeError(f"inconsistent target size: {list(given)} for input of size: {list(shape)}")
+    need_long(target)
+    host = concrete(target)
+    if host is not None and host.size and (host.min() < -1 or host.max() >= shape[-1] if shape else host.max() > 0):
+        raise RuntimeError("argument #2 'target' is out of range")
+    return _multilabel_margin(input, target, reduction)
 
 
 __all__: list[str] = []

@@ -384,6 +384,8 @@ def local_response_norm(input: Array, size, alpha=1e-4, beta=0.75, k=1.0):
         raise ValueError(
             f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)"
         )
+    if not input.size:
+        return input
     squares = input * input
     width = [(0, 0)] * input.ndim
     width[1] = (size // 2, (size - 1) // 2)

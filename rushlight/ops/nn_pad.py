@@ -6,6 +6,7 @@ May import the door and jax.
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ._op import Array, Number, op
@@ -56,6 +57,13 @@ def _edges(input: Array, pad, mode):
             raise RuntimeError(
                 f"Padding ({low}, {high}) of dimension {axis} of input {shape} gives a negative size. Pad less."
             )
+        if mode != "circular" and low * high < 0:
+            # One side is cropped: the other one still sees the elements that go.
+            place = np.arange(-low, n + high)
+            end = n - 1
+            place = np.clip(place, 0, end) if mode == "replicate" else end - np.abs(end - np.abs(place))
+            input = jnp.take(input, place, axis=axis)
+            continue
         width[axis] = (max(low, 0), max(high, 0))
         # Negative padding crops first.
         input = lax.slice_in_dim(input, max(-low, 0), n - max(-high, 0), axis=axis)

@@ -241,7 +241,10 @@ def adaptive_size(name, input, output_size, nd, colon=":"):
 
     Raises:
         RuntimeError: the dimensions or sizes do not fit.
+        ValueError: fewer dimensions than sizes.
     """
+    if nd > 1 and isinstance(output_size, (list, tuple)) and input.ndim <= len(output_size):
+        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     if input.ndim not in (nd + 1, nd + 2):
         if nd == 1:
             raise RuntimeError(

@@ -59,8 +59,8 @@ def _fractional(input: Array, samples: Array, kernel, size, nd):
         along = starts[i].reshape(shape)
         position = along if position is None else position * spatial[i] + along
     assert position is not None
-    position = position.reshape(batch, channels, -1)
-    flat = x.reshape(batch, channels, -1)
+    position = position.reshape(batch, channels, math.prod(size))
+    flat = x.reshape(batch, channels, math.prod(spatial))
     still = lax.stop_gradient(flat)
     parts, offsets = [], []
     for k in range(math.prod(kernel)):

@@ -272,27 +272,28 @@ def random_(self, *args, generator=None, **kwargs):
     return _fill(self, generator, lambda e, s, d: discrete.random(e, s, d, low, high), keyed)
 
 
-def _host_only(name, function):
+def _by_key(name, function, formula):
     def fill(self, *args, generator=None, **kwargs):
-        if self.device.type not in ("cpu", "meta"):
-            if name != "exponential_":
-                raise NotImplementedError(
-                    f"{name} on '{self.device}' is not supported by rushlight. Draw on the CPU and move the result."
-                )
-            rate = float(args[0] if args else kwargs.get("lambd", 1.0))
-            return _fill(self, generator, None, lambda k, s: jax.random.exponential(k, s, _real(self.dtype)) / rate)
-        return _fill(self, generator, lambda e, s, d: function(e, s, *args, dtype=d, **kwargs), None)
+        def keyed(k, s):
+            function(Generator()._engine, (0,), *args, dtype=self.dtype, **kwargs)  # refuses what is out of range
+            return formula(k, s, _real(self.dtype), *args, **kwargs)
+
+        return _fill(self, generator, lambda e, s, d: function(e, s, *args, dtype=d, **kwargs), keyed)
 
     fill.__name__ = fill.__qualname__ = name
     fill.__doc__ = f"Fill with numbers of the {name.rstrip('_').replace('_', '-')} distribution."
     method(name)(fill)
 
 
-for _name, _function in {
-    "exponential_": continuous.exponential, "cauchy_": continuous.cauchy, "log_normal_": continuous.log_normal,
-    "geometric_": discrete.geometric,
-}.items():  # fmt: skip
-    _host_only(_name, _function)
+_by_key("exponential_", continuous.exponential, lambda k, s, d, lambd=1.0: jax.random.exponential(k, s, d) / lambd)
+_by_key(
+    "cauchy_", continuous.cauchy, lambda k, s, d, median=0.0, sigma=1.0: jax.random.cauchy(k, s, d) * sigma + median
+)
+_by_key(
+    "log_normal_", continuous.log_normal,
+    lambda k, s, d, mean=1.0, std=2.0: jnp.exp(jax.random.normal(k, s, d) * std + mean),
+)  # fmt: skip
+_by_key("geometric_", discrete.geometric, lambda k, s, d, p: jax.random.geometric(k, p, s))
 
 
 @op(name="normal", method=False)
@@ -313,23 +314,20 @@ method("bernoulli")(bernoulli)
 
 def poisson(input, generator=None):
     """Poisson numbers; the rate of each is ``input``'s element."""
-    return _from_rates("poisson", distributions.poisson, generator, input)
+    return _from_rates(distributions.poisson, jax.random.poisson, generator, input)
 
 
 def binomial(count, prob, generator=None):
     """How many of ``count`` trials succeed, each with probability ``prob``."""
-    return _from_rates("binomial", distributions.binomial, generator, count, prob)
+    return _from_rates(distributions.binomial, jax.random.binomial, generator, count, prob)
 
 
-def _from_rates(name, draw, generator, *tensors):
+def _from_rates(draw, keyed, generator, *tensors):
     first = tensors[0]
-    if first.device.type not in ("cpu", "meta"):
-        raise NotImplementedError(
-            f"{name} on '{first.device}' is not supported by rushlight. Draw on the CPU and move the result."
-        )
     array = _drawn(
         generator, first.device, tuple(first.shape), first.dtype,
-        lambda e: draw(e, *(np.asarray(t._host()) for t in tensors)), None,
+        lambda e: draw(e, *(np.asarray(t._host()) for t in tensors)),
+        lambda k: keyed(k, *(t._array() for t in tensors)).astype(first.dtype.np),
     )  # fmt: skip
     return Tensor._of(array, first.device)
 
@@ -346,7 +344,8 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
         array = _drawn(
             generator, like.device, like.shape, like.dtype,
             lambda e: continuous.normal_arrays(e, _host(mean), _host(std)),
-            lambda k: _keyed_normal(k, _host(mean), _host(std)),
+            lambda k: _keyed_normal(k, *(x._array() if isinstance(x, Tensor) else x for x in (mean, std)))
+            .astype(like.dtype.np),
         )  # fmt: skip
         made = Tensor._of(array, like.device)
         parameters = [x for x in (mean, std) if isinstance(x, Tensor)]
@@ -364,6 +363,21 @@ def _host(x):
     return x._host() if isinstance(x, Tensor) else x
 
 
+def _keyed_multinomial(key, weights, count, replacement):
+    if not 0 < weights.ndim <= 2:
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if count <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and count > weights.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    logits = jnp.log(weights)
+    if replacement:
+        return jnp.moveaxis(jax.random.categorical(key, logits, shape=(count, *weights.shape[:-1])), 0, -1)
+    # The largest of logarithms to which Gumbel noise is added are a draw without replacement.
+    noisy = logits + jax.random.gumbel(key, logits.shape, logits.dtype)
+    return jax.lax.top_k(noisy, count)[1].astype(jnp.int64)
+
+
 def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
     """Indices drawn with the rows of ``input`` as weights.
 
@@ -376,7 +390,8 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         raise RuntimeError("number of categories cannot exceed 2^24")
     array = _drawn(
         generator, input.device, (), dtypes.int64,
-        lambda e: discrete.multinomial(e, input._host(), num_samples, replacement), None,
+        lambda e: discrete.multinomial(e, input._host(), num_samples, replacement),
+        lambda k: _keyed_multinomial(k, input._array(), num_samples, replacement),
     )  # fmt: skip
     made = Tensor._of(array, input.device)
     return made if out is None else write_out("multinomial", made, out)

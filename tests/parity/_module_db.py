@@ -5,8 +5,6 @@ inputs and calls that have to be refused.
 """
 
 import copy
-import dataclasses
-import io
 import pickle
 import re
 import warnings
@@ -67,16 +65,8 @@ def moved(value):
             if id(v) not in held:
                 held[id(v)] = tensor_of(v)
             return held[id(v)]
-        if isinstance(v, torch.nn.Module):
-            file = io.BytesIO()
-            torch.save(v, file)
-            file.seek(0)
-            return rushlight.load(file, weights_only=False)
-        if callable(v) and not isinstance(v, type):
+        if callable(v) and not isinstance(v, (type, torch.nn.Module)):
             return port(v)
-        if dataclasses.is_dataclass(v):
-            fields = {f.name: leaf(getattr(v, f.name)) for f in dataclasses.fields(v) if f.init}
-            return getattr(rushlight.nn, type(v).__name__)(**fields)
         return move_value(v)
 
     return _rebuild(value, leaf)

@@ -4,7 +4,9 @@ The database (``torch.testing._internal.common_methods_invocations.op_db``) name
 sample inputs. Functions in it that call torch by name are rebound, so that they call rushlight.
 """
 
+import dataclasses
 import functools
+import io
 import itertools
 import types
 import warnings
@@ -68,6 +70,8 @@ def port(function):
     """
     if isinstance(function, functools.partial):
         return functools.partial(port(function.func), *move(function.args), **move(function.keywords))
+    if getattr(function, "__name__", "") == "wrapper_set_seed":
+        return _with_seed
     names = _names().get(function, ()) if getattr(function, "__hash__", None) else ()
     for name in names:
         try:
@@ -107,6 +111,15 @@ def _moved_cell(value):
     return move(value) if not isinstance(value, types.ModuleType) else rushlight if value is torch else value
 
 
+# What entries that draw random numbers start from.
+START = [42]
+
+
+def _with_seed(function, *args, **kwargs):
+    rushlight.manual_seed(START[0])
+    return function(*args, **kwargs)
+
+
 class _Late:
     """A function of the database that is rebound when it is called."""
 
@@ -114,9 +127,6 @@ class _Late:
         self.function = function
 
     def __call__(self, *args, **kwargs):
-        if self.function.__name__ == "wrapper_set_seed":
-            rushlight.manual_seed(42)
-            return args[0](*args[1:], **kwargs)
         return port(self.function)(*args, **kwargs)
 
 
@@ -168,6 +178,14 @@ def _leaf(value):
         return rushlight.Generator().manual_seed(value.initial_seed())
     if value is torch.default_generator:
         return rushlight.default_generator
+    if isinstance(value, torch.nn.Module):
+        file = io.BytesIO()
+        torch.save(value, file)
+        file.seek(0)
+        return rushlight.load(file, weights_only=False)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(rushlight.nn, type(value).__name__):
+        fields = {f.name: _leaf(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        return getattr(rushlight.nn, type(value).__name__)(**fields)
     return value
 
 
@@ -328,7 +346,7 @@ def compiled(todo, seed):
     return results
 
 
-def check_entry(entry, counts, values=True, tol=None, ties=None, skip=None, grads=True):
+def check_entry(entry, counts, values=True, tol=None, ties=None, skip=None, grads=True, eager=False):
     """Hold one entry to torch.
 
     Args:
@@ -338,12 +356,14 @@ def check_entry(entry, counts, values=True, tol=None, ties=None, skip=None, grad
         ties: how many leading results are compared with integers and bools; which of equal elements the others name
             is open.
         grads: compare gradients too.
+        eager: run operator by operator, where what is drawn depends on values.
         skip: leaves out a sample for which it is true.
     """
     seed = zlib.crc32(name(entry).encode())
     todo = [run for run in runs(entry, counts) if skip is None or not skip(run.sample)]
     assert todo, "the entry has no sample that could run"
-    for run, (got, error) in zip(todo, compiled(todo, seed)):
+    outcomes = [run.outcome(rushlight, run.ours, seed) for run in todo] if eager else compiled(todo, seed)
+    for run, (got, error) in zip(todo, outcomes):
         expected, failed = run.outcome(torch, run.theirs, seed)
         if failed is not None:
             assert error is not None, f"{run.label}: torch raised {failed!r}, rushlight gave {got!r}"
@@ -405,5 +425,5 @@ def refusals(entry):
     return found
 
 
-ENTRIES = [entry for entry in op_db if not entry.name.startswith("nn.functional.")]
+ENTRIES = list(op_db)
 __all__ = ["ENTRIES", "NotOffered", "check_entry", "name", "op_db", "port", "refusals", "torch"]

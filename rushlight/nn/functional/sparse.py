@@ -9,9 +9,10 @@ from ...ops import nn_embedding as ops
 from ...ops.nn_embedding import one_hot
 
 
-def _padding(padding_idx, rows):
-    if padding_idx is None:
+def _padding(padding_idx, shape):
+    if padding_idx is None or not shape:
         return -1
+    rows = shape[0]
     if padding_idx > 0:
         assert padding_idx < rows, "Padding_idx must be within num_embeddings"
     elif padding_idx < 0:
@@ -38,7 +39,7 @@ def embedding(
         IndexError: an index out of range.
         NotImplementedError: ``sparse=True``; gradients are dense.
     """
-    padding_idx = _padding(padding_idx, weight._array().shape[0])
+    padding_idx = _padding(padding_idx, weight._array().shape)
     if max_norm is not None:
         ops.embedding_renorm_(weight, input, max_norm, norm_type)
     return ops.embedding(weight, input, padding_idx, scale_grad_by_freq, sparse)
@@ -67,7 +68,7 @@ def embedding_bag(
             f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have the "
             f"same shape as the input ({input.shape})"
         )
-    padding = None if padding_idx is None else _padding(padding_idx, weight._array().shape[0])
+    padding = None if padding_idx is None else _padding(padding_idx, weight._array().shape)
     if max_norm is not None:
         ops.embedding_renorm_(weight, input, max_norm, norm_type)
     return ops.embedding_bag(
