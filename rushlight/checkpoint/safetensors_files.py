@@ -20,7 +20,7 @@ from rushlight._device import cpu
 from rushlight._tensor import views
 from rushlight._tensor.tensor import Tensor
 
-from . import rebuild
+from . import rebuild, ties
 from .archive_reader import aligned_bytes, fill
 from .atomic import replacing_path
 from .brief import brief
@@ -115,9 +115,7 @@ def load_file(path, map_location=None, lazy: bool = False) -> Tensors:
                 if not fill(file, raw):
                     raise RuntimeError(f"cannot read '{os.fspath(path)}': it ends early. Save or download it again.")
             out[name] = _make(entry, raw, place, mapped is not None, path)
-    for tied, kept in out.metadata.items():
-        if tied not in out and kept in out:
-            out[tied] = out[kept]
+    out.update({tied: out[kept] for tied, kept in ties.to_restore(out, out.metadata).items()})
     return out
 
 
@@ -161,15 +159,15 @@ def entries_of(obj) -> tuple[dict[str, Any], dict[str, str]]:
             "or the like, call .dense() on sparse and quantized tensors, or save everything to a .pt file."
         )
     kept: dict[str, Any] = {}
-    ties: dict[str, str] = {}
+    tied: dict[str, str] = {}
     seen: dict[tuple, str] = {}
     for name, value in obj.items():
         first = seen.setdefault(_identity(value), name)
         if first == name:
             kept[name] = value
         else:
-            ties[name] = first
-    return kept, ties
+            tied[name] = first
+    return kept, tied
 
 
 def _writable(value) -> bool:
@@ -201,8 +199,8 @@ def save_file(obj, path, metadata: Mapping[str, str] | None = None) -> None:
         TypeError: ``obj`` holds something else, or the metadata is not text.
         RuntimeError: the folder does not exist, the path is a folder, or a dtype is not known to the format.
     """
-    kept, ties = entries_of(obj)
-    write(kept, {**text_of(obj, metadata), **ties}, path)
+    kept, tied = entries_of(obj)
+    write(kept, text_of(obj, metadata) | tied, path)
 
 
 def text_of(obj, metadata: Mapping[str, str] | None) -> dict[str, str]:
@@ -214,7 +212,7 @@ def text_of(obj, metadata: Mapping[str, str] | None) -> dict[str, str]:
         )
     names = obj if isinstance(obj, Mapping) else ()
     # Other libraries look for this note before they read a file.
-    return {"format": "pt"} | {k: v for k, v in found.items() if not (k in names and v in names)}
+    return {"format": "pt"} | ties.without(names, found)
 
 
 def write(kept: dict[str, Any], metadata: dict[str, str], path) -> None:

@@ -154,7 +154,7 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
             return load(hub.fetch(name), map_location, weights_only=weights_only, mmap=mmap, encoding=encoding)
         if name.endswith(".safetensors"):
             return safetensors_files.load_file(f, map_location, bool(mmap))
-        if name.endswith((".safetensors" + shards.INDEX, ".bin" + shards.INDEX)):
+        if name.endswith(shards.INDEXES):
             return shards.load_sharded(f, lambda path: load(path, map_location, mmap=mmap))
         with open(f, "rb") as file:
             return _load(file, f if mmap else None, map_location, weights_only, encoding)

@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
-from . import progress, safetensors_files
+from . import progress, safetensors_files, ties
 from .atomic import replacing
 from .safetensors_files import Tensors
 
 INDEX = ".index.json"
+INDEXES = tuple(kind + INDEX for kind in (".safetensors", ".bin", ".pth", ".pt", ".ckpt"))
 _LIMIT = 100 << 20
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}  # fmt: skip
@@ -96,9 +97,7 @@ def load_sharded(path, load_one: Callable) -> Tensors:
         )
     text |= {key: value for key, value in metadata.items() if isinstance(value, str)}
     out = Tensors({key: found[key] for key in (*files, *(k for k in found if k not in files))}, metadata=text)
-    for tied, kept in text.items():
-        if tied not in out and kept in out:
-            out[tied] = out[kept]
+    out.update({tied: out[kept] for tied, kept in ties.to_restore(out, text).items()})
     return out
 
 
@@ -123,8 +122,8 @@ def save_sharded(obj, path, max_shard_size: int | str = "5GB", metadata: Mapping
     if not name.endswith(".safetensors" + INDEX):
         raise ValueError(f"save_sharded(): expected a path that ends with '.safetensors{INDEX}', received '{path}'")
     stem = name.removesuffix(".safetensors" + INDEX)
-    kept, ties = safetensors_files.entries_of(obj)
-    text = safetensors_files.text_of(obj, metadata) | ties
+    kept, tied = safetensors_files.entries_of(obj)
+    text = safetensors_files.text_of(obj, metadata) | tied
     shards: list[dict] = [{}]
     used = 0
     for key, value in kept.items():

@@ -358,11 +358,11 @@ class _Job:
             for key, flat in self.source.flats.items()
         }
 
-    def write_flat(self, target: Path, names: dict[str, Entry]) -> None:
-        """Write one file that holds tensors by name."""
+    def write_flat(self, target: Path, names: dict[str, Entry]) -> dict[str, str]:
+        """Write one file that holds tensors by name; returns the names that are only noted."""
         if self.kind in _NESTED:
             self._write_flat_object(target, names)
-            return
+            return {}
         first: dict[tuple, str] = {}
         tied: dict[str, str] = {}
         if self.kind == "safetensors":
@@ -380,6 +380,7 @@ class _Job:
             with replacing(target) as file:
                 safetensors_file.write(file.write, rows, lambda name: self.chunks(name, kept[name]), metadata)
         self.written.files.append(target)
+        return tied
 
     def _note_overlaps(self, names: dict[str, Entry]) -> None:
         places: dict[Any, list[str]] = {}
@@ -429,10 +430,12 @@ class _Job:
         table = {}
         for i, shard in enumerate(shards):
             file = target.with_name(f"{target.stem}-{i + 1:05d}-of-{len(shards):05d}{target.suffix}")
-            self.write_flat(file, shard)
-            table |= dict.fromkeys(shard, file.name)
+            left_out = self.write_flat(file, shard)
+            table |= {name: file.name for name in shard if name not in left_out}
         index = target.with_name(target.name + ".index.json")
-        text = json.dumps({"metadata": {"total_size": total}, "weight_map": {n: table[n] for n in names}}, indent=2)
+        text = json.dumps(
+            {"metadata": {"total_size": total}, "weight_map": {n: table[n] for n in names if n in table}}, indent=2
+        )
         with replacing(index) as file:
             file.write(text.encode() + b"\n")
         self.written.files.append(index)

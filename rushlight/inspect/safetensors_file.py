@@ -1,6 +1,6 @@
 """Owns the safetensors format for streaming: its header, checked, its tensors mapped, and files written in pieces.
 
-May import dtypes, numpy and ``source``. The safetensors library wants all tensors at once, so it is not used here.
+May import dtypes, numpy, ``source`` and ``ties``. The safetensors library wants all tensors at once, so it is not used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import dtypes
+from ..checkpoint import ties
 from .source import Entry, Source, UnreadableFile
 
 _LARGEST_HEADER = 100_000_000
@@ -85,9 +86,8 @@ def _offsets(path, name: str, record) -> tuple[int, int]:
 def open_source(path: Path) -> Source:
     """Open a file; names tied by ``save`` (metadata from a name to the name that holds the data) come back."""
     table, metadata, begin = read_header(path)
-    made = Source(
-        str(path), "safetensors", metadata={k: v for k, v in metadata.items() if v not in table or k in table}
-    )
+    tied = ties.to_restore(table, metadata)
+    made = Source(str(path), "safetensors", metadata={k: v for k, v in metadata.items() if k not in tied})
     mapped = (
         np.memmap(path, np.uint8, "r").view(np.ndarray) if path.stat().st_size > begin else np.empty(begin, np.uint8)
     )
@@ -98,10 +98,9 @@ def open_source(path: Path) -> Source:
         made.entries.append(Entry(name, kind, shape, name, stride=dense_stride(shape)))
         made.storages[name] = made.entries[-1].nbytes
     by_name = {entry.name: entry for entry in made.entries}
-    for name, target in metadata.items():
-        if target in table and name not in table:
-            first = by_name[target]
-            made.entries.append(Entry(name, first.dtype, first.shape, target, stride=first.stride))
+    for name, target in tied.items():
+        first = by_name[target]
+        made.entries.append(Entry(name, first.dtype, first.shape, target, stride=first.stride))
 
     def read(entry: Entry) -> np.ndarray:
         start = begin + starts[entry.storage]

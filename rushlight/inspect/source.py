@@ -1,6 +1,6 @@
 """Owns ``Source``: a checkpoint as a list of named tensors that are read one at a time, whatever the file's format.
 
-May import dtypes and numpy; each format's file is imported when one is opened.
+May import dtypes, what ties are, and numpy; each format's file is imported when one is opened.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..checkpoint import ties
 
 
 class UnreadableFile(Exception):
@@ -289,9 +290,17 @@ def _open_sharded(index: Path) -> Source:
                 origin[placed.name] = (part, entry)
                 made.entries.append(placed)
                 made.storages[key] = part.storages[entry.storage]
+        about = table.get("metadata")
+        made.metadata |= {k: v for k, v in about.items() if isinstance(v, str)} if isinstance(about, dict) else {}
+        listed = {entry.name: entry for entry in made.entries}
+        for name, kept in ties.to_restore(listed, made.metadata).items():
+            # The other name's tensor can lie in another file.
+            made.entries.append(replace(listed[kept], name=name))
+            origin[name] = origin[kept]
         missing = [name for name in places if name not in origin]
         if missing:
             raise UnreadableFile(f"{index}: the index names '{missing[0]}', which {places[missing[0]]} does not hold")
+        made.metadata = ties.without(origin, made.metadata)
         made.reader = lambda entry: origin[entry.name][0].read(origin[entry.name][1])
         made.closers.append(opened.pop_all().close)
     return made

@@ -178,3 +178,29 @@ def test_a_damaged_folder(tmp_path):
     table.write_text(outside)
     with pytest.raises(UnreadableFile, match="would lie outside of the folder"):
         open_source(tmp_path / "a.orbax")
+
+
+def test_ties_across_shards(tmp_path):
+    """``save_sharded`` and ``convert`` note ties in one way, and both readers bring them back."""
+    state = {"a": torch.ones(100), "b": torch.zeros(100), "c": torch.full((100,), 2.0)}
+    state |= {"tied": state["a"]}
+    torch.checkpoint.save_sharded(state, tmp_path / "one.safetensors.index.json", 500, {"note": "kept"})
+    write(tmp_path / "one.safetensors.index.json", tmp_path / "two.safetensors", shard_size=500)
+    write(tmp_path / "one.safetensors.index.json", tmp_path / "three.pth", shard_size=500)
+    for name in ("one.safetensors", "two.safetensors", "three.pth"):
+        index = tmp_path / f"{name}.index.json"
+        files = json.loads(index.read_text())["weight_map"]
+        # Other libraries ask the files for every name in the index.
+        assert set(files) == {"a", "b", "c"} | ({"tied"} if name == "three.pth" else set())
+        found = torch.load(index)
+        assert list(found["tied"].numpy()) == [1.0] * 100 and set(found) == {"a", "b", "c", "tied"}
+        assert found["tied"].data_ptr() == found["a"].data_ptr()
+        with open_source(index) as opened:
+            assert [[e.name for e in group] for group in opened.shared()] == [["a", "tied"]]
+            assert opened.read(opened.entries[-1]).shape == (100,)
+            if name == "one.safetensors":
+                assert opened.metadata == {"format": "pt", "note": "kept"}
+    # Here the tie is known to the index and to the last file alone.
+    for file in ("one-00001-of-00003.safetensors", "one-00003-of-00003.safetensors"):
+        part = torch.load(tmp_path / file)
+        assert part.metadata["tied"] == "a"
