@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._op import Array, op
+from ._op import Array, op, write_out
 from .nn_common import widen
 from .nn_pool import (
     _max_pool,
@@ -140,10 +140,13 @@ def _plain(nd) -> Callable:
         ceil_mode=False,
         count_include_pad=True,
         divisor_override: int | None = None,
+        *,
+        out=None,
     ):
-        return _avg_pool(
+        result = _avg_pool(
             input, kernel_size, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor_override, nd
         )
+        return result if out is None else write_out(f"avg_pool{nd}d", result, out)
 
     pool = _line if nd == 1 else several
     pool.__name__ = pool.__qualname__ = f"avg_pool{nd}d"
