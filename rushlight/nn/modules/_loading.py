@@ -24,8 +24,8 @@ from ..parameter import is_lazy
 _ADDED_BY = {
     "module.": "nn.DataParallel or DistributedDataParallel",
     "_orig_mod.": "torch.compile",
-    "module._orig_mod.": "torch.compile and DistributedDataParallel",
-    "_orig_mod.module.": "DistributedDataParallel and torch.compile",
+    "module._orig_mod.": "torch.compile inside DistributedDataParallel",
+    "_orig_mod.module.": "DistributedDataParallel inside torch.compile",
     "ema_model.": "an average of the weights",
 }
 # Where training scripts keep a model inside of a checkpoint, the likeliest first.
