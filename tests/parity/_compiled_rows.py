@@ -71,7 +71,7 @@ def chosen(entry, count, skip=None):
     return runs(entry, dict.fromkeys(entry.supported_dtypes("cpu"), 1))[:count]
 
 
-def check_compiled(entry, count=1, values=True, tol=None, skip=None, **_):
+def check_compiled(entry, count=1, values=True, tol=None, skip=None):
     """Hold an entry inside ``compile`` to the same entry outside.
 
     Args:
@@ -138,60 +138,64 @@ def _seedless(step, run, expected, seed) -> bool:
     )
 
 
-def check_out(entry, count=2, values=True, skip=None, **_):
-    """Hold ``out=`` to torch: of the right size, empty, of another dtype; the tensor that was given comes back."""
+def check_out(entry, count=1, values=True, skip=None):
+    """Hold ``out=`` to torch: of the right size, empty, with gaps; what is written is what comes back without it.
+
+    Args:
+        count: how many samples.
+        values: False compares dtypes and shapes alone.
+
+    Returns:
+        int: how many forms of ``out=`` torch takes for them.
+    """
     checked = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for run in chosen(entry, count, skip):
-            ends, plain = [], []
-            for lib, (input, args, kwargs), function in (
-                (torch, run.theirs, entry.op), (rushlight, run.ours, port(entry.op)),
-            ):  # fmt: skip
-                given = walk((input, args, kwargs), lambda v: v.detach() if hasattr(v, "detach") else v)
-                lib.manual_seed(0)
-                ends.append(_out_forms(lib, function, plain, *given))
-            for (how, got, error), (_, expected, refused) in zip(ends[1], ends[0]):
+            theirs = _out_forms(torch, entry.op, *walk(run.theirs, _plain))
+            ours = _out_forms(rushlight, port(entry.op), *walk(run.ours, _plain))
+            for (how, got, without, error), (_, expected, result, refused) in zip(ours, theirs):
                 label = f"{run.label}: out= {how}"
-                if refused is not None or not _kept(how, expected, plain):
+                if refused is not None or not _kept(expected, result):
                     continue  # what torch refuses is for the walk of refusals to see; some kernels write out of place
                 assert error is None, f"{label}: {error!r}"
                 checked += 1
-                for g, e in zip(got, expected):
-                    if values:
-                        compare(label, g, e, name_of(run.dtype))
-                    else:
-                        assert (name_of(g.dtype), tuple(g.shape)) == (name_of(e.dtype), tuple(e.shape)), label
+                for g, e, w in zip(got, expected, without):
+                    assert (name_of(g.dtype), tuple(g.shape)) == (name_of(e.dtype), tuple(e.shape)), label
+                    _same(label, g, w, name_of(run.dtype), values, None)
     return checked
 
 
-def _kept(how, written, plain) -> bool:
-    """Whether torch wrote what it gives without ``out=``."""
-    return how != "not contiguous" or all(torch.equal(w.nan_to_num(), p.nan_to_num()) for w, p in zip(written, plain))
+def _plain(value):
+    return value.detach() if isinstance(value, (torch.Tensor, rushlight.Tensor)) else value
 
 
-def _out_forms(lib, function, plain, input, args, kwargs):
-    """What each form of ``out=`` gives: (which, the tensors written to, the exception)."""
+def _kept(written, plain) -> bool:
+    """Whether torch wrote, with gaps too, what it gives without ``out=``."""
+    return all(w.shape == p.shape and torch.equal(w.nan_to_num(), p.nan_to_num()) for w, p in zip(written, plain))
+
+
+def _out_forms(lib, function, input, args, kwargs):
+    """What each form of ``out=`` gives: (which, the tensors written to, what comes without, the exception)."""
     try:
+        lib.manual_seed(0)
         result, _ = flat(function(input, *args, **kwargs))
     except Exception as error:
-        return [("none", [], error)]
-    if lib is torch:
-        plain += result
+        return [("none", [], [], error)]
     found = []
     for how, make_out in (
         ("like the result", lambda x: lib.empty_like(x).fill_(1)),
         ("empty", lambda x: lib.empty((0,), dtype=x.dtype)),
-        ("not contiguous", lambda x: lib.empty((*x.shape, 2), dtype=x.dtype).fill_(1)[..., 0]),
+        ("with gaps", lambda x: lib.empty((*x.shape, 2), dtype=x.dtype).fill_(1)[..., 0]),
     ):
         try:
             out = [make_out(x) for x in result]
             lib.manual_seed(0)
-            back, _ = flat(function(input, *args, **kwargs, out=out[0] if len(out) == 1 else tuple(out)))
-            assert all(b is o for b, o in zip(back, out)), "another tensor came back"
-            found.append((how, out, None))
+            back = function(input, *args, **kwargs, out=out[0] if len(out) == 1 else tuple(out))
+            assert back is None or all(b is o for b, o in zip(flat(back)[0], out)), "another tensor came back"
+            found.append((how, out, result, None))
         except Exception as error:
-            found.append((how, None, error))
+            found.append((how, None, result, error))
     return found
 
 

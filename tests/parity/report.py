@@ -52,19 +52,11 @@ def _op_compiled(entry):
 
 
 def _op_out(entry):
-    _compiled_rows.check_out(entry, **test_op_db_compiled._options(entry))
+    _compiled_rows.check_out(entry, **test_op_db_compiled.out_options(entry))
 
 
 def rows():
     """Each entry: (table, name, why it is not offered or None, {check: function of no arguments})."""
-    for entry in _op_db.op_db:
-        name = _op_db.name(entry)
-        checks = {"values": test_op_db.test_entry, "compiled": _op_compiled}
-        if entry.supports_out:
-            checks["out="] = _op_out
-        if entry.error_inputs_func is not None:
-            checks["refusals"] = test_op_db.test_what_torch_refuses
-        yield "op_db", name, test_op_db.NOT_OFFERED.get(name), _bound(checks, entry)
     for entry in _module_db.module_db:
         checks = {"values": test_module_db.test_entry, "compiled": _module_compiled}
         if entry.module_error_inputs_func is not None:
@@ -78,6 +70,14 @@ def rows():
             "refusals": _optim_db.check_refusals,
         }
         yield "optim_db", info.name, reason, _bound(checks, info)
+    for entry in _op_db.op_db:
+        name = _op_db.name(entry)
+        checks = {"values": test_op_db.test_entry, "compiled": _op_compiled}
+        if entry.supports_out:
+            checks["out="] = _op_out
+        if entry.error_inputs_func is not None:
+            checks["refusals"] = test_op_db.test_what_torch_refuses
+        yield "op_db", name, test_op_db.NOT_OFFERED.get(name), _bound(checks, entry)
 
 
 def _bound(checks, entry):
