@@ -34,7 +34,10 @@ def compare(a: Source, b: Source, rtol: float = 0.0, atol: float = 0.0) -> dict[
     old, new = ({entry.name: entry for entry in source.entries} for source in (a, b))
     pairs = [(name, name, "") for name in old if name in new]
     left, right = [n for n in old if n not in new], [n for n in new if n not in old]
-    for match in (_by_prefix, lambda l, r: _by_content(a, b, [old[n] for n in l], [new[n] for n in r])):
+    for match in (
+        lambda l, r: _by_prefix(l, r, old, new),
+        lambda l, r: _by_content(a, b, [old[n] for n in l], [new[n] for n in r]),
+    ):
         found = match(left, right)
         pairs += found
         left = [n for n in left if n not in {p[0] for p in found}]
@@ -63,8 +66,10 @@ def _describe(entry: Entry) -> dict[str, Any]:
     return {"name": entry.name, "dtype": entry.dtype.name, "shape": list(entry.shape)}
 
 
-def _by_prefix(left: list[str], right: list[str]) -> list[tuple[str, str, str]]:
-    """Pairs that differ by one change of prefix, where that holds for half of the names or more."""
+def _by_prefix(
+    left: list[str], right: list[str], old: dict[str, Entry], new: dict[str, Entry]
+) -> list[tuple[str, str, str]]:
+    """Pairs that differ by one change of prefix, where that holds for half of the names or more, and of the shapes."""
     ends: dict[str, list[str]] = {}
     for name in right:
         for _, end in _splits(name):
@@ -83,7 +88,9 @@ def _by_prefix(left: list[str], right: list[str]) -> list[tuple[str, str, str]]:
         return []
     there = set(right)
     pairs = [(name, come + name[len(gone) :], "prefix") for name in left if name.startswith(gone)]
-    return [pair for pair in pairs if pair[1] in there]
+    pairs = [pair for pair in pairs if pair[1] in there]
+    alike = sum(old[was].shape == new[now].shape for was, now, _ in pairs)
+    return pairs if alike * 2 >= len(pairs) else []
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:

@@ -204,3 +204,11 @@ def test_ties_across_shards(tmp_path):
     for file in ("one-00001-of-00003.safetensors", "one-00003-of-00003.safetensors"):
         part = torch.load(tmp_path / file)
         assert part.metadata["tied"] == "a"
+
+
+def test_a_common_ending_alone_makes_no_new_name(tmp_path):
+    torch.save({"body.bias": torch.ones(3), "norm.bias": torch.zeros(64)}, tmp_path / "a.pth")
+    torch.save({"body.bias": torch.ones(3), "new.bias": torch.ones(5)}, tmp_path / "b.pth")
+    found = difference(tmp_path / "a.pth", tmp_path / "b.pth")
+    assert not found["renamed"] and not found["changed"]
+    assert [r["name"] for r in found["removed"] + found["added"]] == ["norm.bias", "new.bias"]
