@@ -5,6 +5,7 @@ May import the tensor cell, random and _errors.
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 from ._device import device
@@ -27,6 +28,56 @@ def _log_api_usage_once(event: str) -> None:
 def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     """A ``__torch_function__`` that takes nothing over."""
     return func(*args, **(kwargs or {}))
+
+
+class DisableTorchFunctionSubclass:
+    """Changes nothing: operators never call ``__torch_function__``, so there is nothing to switch off."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: Any) -> None:
+        return None
+
+
+DisableTorchFunction = DisableTorchFunctionSubclass
+
+
+class DispatchKey(enum.Enum):
+    """The places of PyTorch's dispatcher that packages name around autocast; nothing is dispatched by them."""
+
+    CPU = "CPU"
+    CUDA = "CUDA"
+    Meta = "Meta"
+    AutogradCPU = "AutogradCPU"
+    AutogradCUDA = "AutogradCUDA"
+    AutocastCPU = "AutocastCPU"
+    AutocastCUDA = "AutocastCUDA"
+    AutocastXPU = "AutocastXPU"
+
+
+class DispatchKeySet:
+    """Several of them, joined by ``|``.
+
+    Args:
+        key: the first.
+    """
+
+    def __init__(self, key: DispatchKey):
+        self._keys = frozenset([key])
+
+    def __or__(self, other: DispatchKeySet) -> DispatchKeySet:
+        joined = DispatchKeySet(next(iter(self._keys)))
+        joined._keys = self._keys | other._keys
+        return joined
+
+    def has(self, key: DispatchKey) -> bool:
+        """Whether ``key`` is among them."""
+        return key in self._keys
+
+
+class TensorType:
+    """TorchScript's type of tensors, which programs name in annotations; nothing is one."""
 
 
 def __getattr__(name: str) -> Any:

@@ -79,17 +79,20 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "_C", "_dynamo", "accelerator", "alias", "amp", "backends", "checkpoint", "compiler", "cpu", "cuda",
-        "distributed", "distributions", "fft", "func", "functional", "futures", "fx", "hub", "inspect", "jit", "linalg",
-        "masked", "models", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "random",
-        "return_types", "serialization", "signal", "special", "storage", "testing", "torch_version", "types", "utils",
-        "version", "xpu",
+        "_C", "_custom_ops", "_dynamo", "_higher_order_ops", "accelerator", "alias", "amp", "ao", "backends",
+        "checkpoint", "compiler", "cpu", "cuda", "distributed", "distributions", "fft", "func", "functional",
+        "futures", "fx", "hub", "inspect", "jit", "library", "linalg", "masked", "models", "mps", "multiprocessing",
+        "nn", "onnx", "optim", "overrides", "profiler", "quantization", "random", "return_types", "serialization",
+        "signal", "special", "storage", "testing", "torch_version", "types", "utils", "version", "xpu",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.
 _LAZY_NAMES = {
     "compile": "compiler",
     "vmap": "func",
+    "Event": "cuda.streams",
+    "Stream": "cuda.streams",
+    "TensorType": "_C",
     "UntypedStorage": "storage",
     **dict.fromkeys(
         [

@@ -199,6 +199,14 @@ def help(github: str, model: str, *, source: str = "github", **about_github: Any
 
 
 def __getattr__(name: str) -> Any:
+    if name == "tqdm":
+        try:
+            from tqdm import tqdm
+        except ModuleNotFoundError as problem:
+            raise AttributeError(
+                "torch.hub.tqdm: expected the package tqdm, which is not installed: pip install tqdm", name=name
+            ) from problem
+        return tqdm
     raise missing_name(__name__, name)
 
 

@@ -11,8 +11,12 @@ from .._errors import missing_name as _missing_name
 from .._errors import not_supported as _not_supported
 from ..random import generator as _generators
 from . import amp as amp
+from .graphs import CUDAGraph as CUDAGraph
+from .graphs import graph as graph
+from .graphs import is_current_stream_capturing as is_current_stream_capturing
 from .streams import Event as Event
 from .streams import Stream as Stream
+from .streams import StreamContext as StreamContext
 from .streams import current_stream as current_stream
 from .streams import default_stream as default_stream
 from .streams import stream as stream

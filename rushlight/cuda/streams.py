@@ -5,9 +5,7 @@ May import devices.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -117,10 +115,26 @@ def current_stream(device: Any = None) -> Stream:
 default_stream = current_stream
 
 
-@contextlib.contextmanager
-def stream(stream: Stream | None) -> Iterator[None]:
-    """A block whose work goes to a stream: the same for all, so the block runs as any other."""
-    yield
+class StreamContext:
+    """A block whose work goes to a stream: the same for all, so the block runs as any other.
+
+    Args:
+        stream: which.
+    """
+
+    def __init__(self, stream: Stream | None):
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: Any) -> None:
+        return None
 
 
-__all__ = ["Event", "Stream", "current_stream", "default_stream", "stream"]
+def stream(stream: Stream | None) -> StreamContext:
+    """A block whose work goes to a stream."""
+    return StreamContext(stream)
+
+
+__all__ = ["Event", "Stream", "StreamContext", "current_stream", "default_stream", "stream"]

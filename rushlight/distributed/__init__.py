@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from .. import _device as devices
@@ -235,5 +236,22 @@ def broadcast_object_list(object_list: list, src: int = 0, group: Any = None, de
     _world()
 
 
+_LAZY = {
+    "DeviceMesh": "device_mesh",
+    "init_device_mesh": "device_mesh",
+    "device_mesh": "",
+    "tensor": "",
+    "fsdp": "",
+    "checkpoint": "",
+    "_functional_collectives": "",
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        module = import_module(f"{__name__}.{_LAZY[name] or name}")
+        return getattr(module, name) if _LAZY[name] else module
     raise missing_name(__name__, name)
+
+
+from .distributed_c10d import *  # noqa: E402,F403 - it needs the group above

@@ -14,7 +14,7 @@ from .parallel import DataParallel
 utils = _import_module(".utils", __name__)
 
 # Folders that load on first use, as attributes or by import.
-_LAZY = frozenset({"attention", "functional", "init"})
+_LAZY = frozenset({"attention", "functional", "init", "quantized"})
 
 
 def __getattr__(name: str):

@@ -2,3 +2,17 @@
 
 May import the tensor cell, the tape, random and jax.
 """
+
+from typing import Any as _Any
+
+from . import _custom
+from ._custom import load_library as load_library
+
+
+def __getattr__(name: str) -> _Any:
+    # torch.ops.<namespace>: only those that are there, so that importing a file of this folder still finds the file.
+    if name in _custom.namespaces:
+        return _custom.namespaces[name]
+    from .._errors import missing_name
+
+    raise missing_name(__name__, name)

@@ -5,9 +5,9 @@ May import the door, the random operators and jax.
 
 from __future__ import annotations
 
-from .._tensor.views import is_contiguous
 from ._op import Array, Number, in_place, op
 from .creation import empty, empty_like
+from .random import memory_order
 
 _ALPHA = 1.7580993408473766  # minus SELU's value at minus infinity
 
@@ -29,19 +29,9 @@ def _check(p):
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _memory_order(input):
-    """The dimensions of a transposed tensor in the order of memory; None for any other tensor."""
-    if not input._path or input.is_contiguous():
-        return None
-    strides, shape = input.stride(), input.shape
-    order = sorted(range(len(strides)), key=lambda i: -strides[i])
-    dense = is_contiguous([shape[i] for i in order], [strides[i] for i in order])
-    return order if dense else None
-
-
 def _noise(input, p, feature):
     if not feature:
-        order = _memory_order(input)
+        order = memory_order(input)
         if order is None:
             return empty_like(input).bernoulli_(1 - p)
         # torch draws in the order of memory, which is not that of the dimensions in a transposed tensor.

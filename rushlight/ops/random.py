@@ -17,6 +17,7 @@ from .._errors import type_name
 from .._graph.modes import state
 from .._tensor.tensor import Tensor, to_device
 from .._tensor.unread import write_later
+from .._tensor.views import is_contiguous
 from ..random import continuous, discrete, distributions, replay
 from ..random.generator import Generator, generator_of
 from ._op import Array, method, op, scalar_name, write_out
@@ -71,7 +72,7 @@ def _real(d):
 def _complex_draw(function):
     """Draw a complex tensor as twice as many real numbers, as torch does."""
 
-    def drawn(engine, shape, d):
+    def drawn(engine, shape, d, contiguous=True):
         if d.category < 3:
             return function(engine, shape, d)
         pairs = function(engine, (*shape, 2), d.to_real())
@@ -81,16 +82,16 @@ def _complex_draw(function):
 
 
 @_complex_draw
-def _uniform01(engine, shape, d):
+def _uniform01(engine, shape, d, contiguous=True):
     return continuous.uniform(engine, shape, 0.0, 1.0, d)
 
 
-def _normal01(engine, shape, d):
+def _normal01(engine, shape, d, contiguous=True):
     if d.category == 3:
         # A complex normal has variance 1 over both parts.
         pairs = continuous.normal(engine, (*shape, 2), 0.0, float(np.sqrt(0.5)), d.to_real())
         return np.ascontiguousarray(pairs).view(d.np).reshape(shape)
-    return continuous.normal(engine, shape, 0.0, 1.0, d)
+    return continuous.normal(engine, shape, 0.0, 1.0, d, contiguous=contiguous)
 
 
 def _need_float(name, d):
@@ -98,6 +99,16 @@ def _need_float(name, d):
         raise NotImplementedError(
             f"\"{name}\" not implemented for '{scalar_name(d)}'; expected a floating point dtype, received {d!r}"
         )
+
+
+def memory_order(input):
+    """The dimensions of a transposed tensor in the order of memory; None for any other tensor."""
+    if not input._path or input.is_contiguous():
+        return None
+    strides, shape = input.stride(), input.shape
+    order = sorted(range(len(strides)), key=lambda i: -strides[i])
+    dense = is_contiguous([shape[i] for i in order], [strides[i] for i in order])
+    return order if dense else None
 
 
 def _float_maker(name, host, keyed, check):
@@ -113,6 +124,18 @@ def _float_maker(name, host, keyed, check):
         return _finish(array, where, requires_grad, out, name)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, generator=None):
+        order = None if memory_format in (dtypes.contiguous_format, dtypes.channels_last) else memory_order(input)
+        d, where = _options(dtype or input.dtype, device or input.device)
+        if order is not None and where.type != "meta":
+            # torch draws in the order of memory, which is not that of the dimensions in a transposed tensor.
+            _check_layout(layout)
+            _need_float(check, d)
+            shape = tuple(input.size(i) for i in order)
+            array = _drawn(
+                generator, where, shape, d, lambda e: host(e, shape, d, contiguous=False),
+                lambda k: keyed(k, shape, _real(d)).astype(d.np),
+            )  # fmt: skip
+            return _finish(jnp.transpose(array, [order.index(i) for i in range(len(order))]), where, requires_grad)
         return make(*input.shape, size=tuple(input.shape), dtype=dtype or input.dtype, device=device or input.device,
                     requires_grad=requires_grad, generator=generator, layout=layout)  # fmt: skip
 

@@ -16,6 +16,8 @@ from .shape import _pick, sizes_of, view_op, wrap_dim
 
 
 def _no_write(array, value, **_):
+    if value.size == array.size:  # only dimensions of size 1 were added: nothing is repeated
+        return value.reshape(array.shape)
     raise RuntimeError(
         "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
         "Please clone() the tensor before performing the operation."

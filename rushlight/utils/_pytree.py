@@ -5,6 +5,7 @@ May import jax.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -38,20 +39,106 @@ class TreeSpec:
         return f"TreeSpec({self.num_leaves} leaves: {self._plan})"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SequenceKey:
+    """A child's place in a list or tuple."""
+
+    idx: int
+
+    def __str__(self) -> str:
+        return f"[{self.idx!r}]"
+
+    def get(self, sequence: Any) -> Any:
+        """The child at this place."""
+        return sequence[self.idx]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MappingKey:
+    """A child's key in a dict.
+
+    Example:
+        >>> from rushlight.utils._pytree import MappingKey
+        >>> MappingKey("a").get({"a": 1})
+        1
+    """
+
+    key: Any
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+    def get(self, mapping: Any) -> Any:
+        """The child under this key."""
+        return mapping[self.key]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GetAttrKey:
+    """A child's name as an attribute."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+    def get(self, obj: Any) -> Any:
+        """The child of this name."""
+        return getattr(obj, self.name)
+
+
+def _dict_flatten(d: dict) -> tuple[list, list]:
+    return list(d.values()), list(d)
+
+
+def _dict_flatten_with_keys(d: dict) -> tuple[list, list]:
+    return [(MappingKey(key), value) for key, value in d.items()], list(d)
+
+
+def _dict_unflatten(values: Any, context: list) -> dict:
+    return dict(zip(context, values, strict=True))
+
+
+class _Context:
+    """What a class keeps to build an instance again, comparable and hashable whatever it is, as JAX wants it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Context) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+
 def _leaf(is_leaf: Callable[[Any], bool] | None) -> Callable[[Any], bool]:
     # torch's None is a leaf, JAX's is an empty nest.
     return lambda value: value is None or (is_leaf is not None and is_leaf(value))
 
 
-def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable, **names: Any) -> None:
+def register_pytree_node(
+    cls: type, flatten_fn: Callable, unflatten_fn: Callable, *, serialized_type_name: str | None = None,
+    to_dumpable_context: Callable | None = None, from_dumpable_context: Callable | None = None,
+    flatten_with_keys_fn: Callable | None = None,
+) -> None:  # fmt: skip
     """Let a class be a nest.
 
     Args:
         cls: the class.
         flatten_fn: gives the children of an instance, and anything needed to build it again.
         unflatten_fn: builds an instance from the two.
+        serialized_type_name, to_dumpable_context, from_dumpable_context: accepted: how ``torch.export`` would write it.
+        flatten_with_keys_fn: accepted: how a child's place would be written in a message.
     """
-    trees.register_pytree_node(cls, flatten_fn, lambda context, children: unflatten_fn(list(children), context))
+
+    def flatten(value: Any) -> tuple:
+        children, context = flatten_fn(value)
+        return children, _Context(context)
+
+    trees.register_pytree_node(cls, flatten, lambda context, children: unflatten_fn(list(children), context.value))
 
 
 def tree_flatten(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list, TreeSpec]:
@@ -119,6 +206,6 @@ def tree_any(pred: Callable[[Any], bool], tree: PyTree, is_leaf: Callable[[Any],
 
 
 __all__ = [
-    "PyTree", "TreeSpec", "register_pytree_node", "tree_all", "tree_any", "tree_flatten", "tree_leaves", "tree_map",
-    "tree_map_", "tree_map_only", "tree_structure", "tree_unflatten",
+    "GetAttrKey", "MappingKey", "PyTree", "SequenceKey", "TreeSpec", "register_pytree_node", "tree_all", "tree_any",
+    "tree_flatten", "tree_leaves", "tree_map", "tree_map_", "tree_map_only", "tree_structure", "tree_unflatten",
 ]  # fmt: skip

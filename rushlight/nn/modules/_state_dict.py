@@ -22,6 +22,7 @@ from ._call import HookSlot
 from ._traversal import walk
 
 _EXTRA = "_extra_state"
+_EXTRA_STATE_KEY_SUFFIX = _EXTRA  # the name by which other packages import it
 
 
 class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
@@ -377,8 +378,11 @@ def _load_one(module, name: str, own: Tensor, key: str, given, assign: bool, err
 
 
 def _copy(own: Tensor, given: Tensor) -> None:
+    if is_lazy(own):
+        own.copy_(given)
+        return
     array = given._array()
-    if array.dtype == own._form().dtype and given.device == own.device and not is_lazy(own):
+    if array.dtype == own._form().dtype and given.device == own.device:
         own._write(array)  # arrays do not change, so the two can hold the same one
     else:
         own.copy_(given)

@@ -5,10 +5,11 @@ May import nn and _errors.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, TypeVar
 
-from ._errors import missing_name, not_supported
-from .nn import Module
+from .._errors import missing_name, not_supported
+from ..nn import Module
 
 _T = TypeVar("_T")
 _INSTEAD = "torch.compile(module) makes a program of a module; module.named_modules() and hooks look inside one."
@@ -66,6 +67,28 @@ class Proxy:
         raise not_supported("torch.fx.Proxy", _INSTEAD)
 
 
+class Node:
+    """One step of a graph; nothing makes any, so ``isinstance`` says no.
+
+    Raises:
+        NotImplementedError: always.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise not_supported("torch.fx.Node", _INSTEAD)
+
+
+class Graph:
+    """What tracing would record; refused.
+
+    Raises:
+        NotImplementedError: always.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise not_supported("torch.fx.Graph", _INSTEAD)
+
+
 def symbolic_trace(root: Any, concrete_args: Any = None) -> Any:
     """Refused: rushlight compiles by tracing with JAX, and makes no graph of torch's kind.
 
@@ -76,7 +99,9 @@ def symbolic_trace(root: Any, concrete_args: Any = None) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("graph_module", "node", "proxy"):
+        return import_module(f"{__name__}.{name}")
     raise missing_name(__name__, name)
 
 
-__all__ = ["GraphModule", "Proxy", "Tracer", "symbolic_trace", "wrap"]
+__all__ = ["Graph", "GraphModule", "Node", "Proxy", "Tracer", "symbolic_trace", "wrap"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._errors import missing_name
-from .compiler import disable, is_compiling, reset
+from .._errors import missing_name
+from ..compiler import allow_in_graph, assume_constant_result, disable, is_compiling, reset
 
 is_dynamo_compiling = is_compiling
 
@@ -35,4 +35,7 @@ def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
 
 
-__all__ = ["disable", "is_compiling", "is_dynamo_compiling", "mark_static", "mark_static_address", "reset"]
+__all__ = [
+    "allow_in_graph", "assume_constant_result", "disable", "is_compiling", "is_dynamo_compiling", "mark_static",
+    "mark_static_address", "reset",
+]  # fmt: skip

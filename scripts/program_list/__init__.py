@@ -1,0 +1,71 @@
+"""Owns the list of public programs that ``scripts/programs.py`` runs under PyTorch and under rushlight.
+
+Each file of this folder describes programs of one field; they import the packages they show only when they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Program:
+    """One model of a package: ``build`` makes it and its inputs, ``loss`` is what three steps make smaller."""
+
+    package: str
+    model: str
+    kind: str
+    build: Callable[[], tuple]
+    loss: Callable[[Any], Any] | None = None
+    optimizer: str = "SGD"
+    rate: float = 1e-2
+
+    @property
+    def name(self) -> str:
+        """What ``--only`` and the result files call it."""
+        return f"{self.package}.{self.model}".replace("/", "-")
+
+
+PROGRAMS: list[Program] = []
+
+
+def program(package: str, model: str, kind: str, **options: Any) -> Callable:
+    """Put a builder, a function without arguments that returns a model and its inputs, on the list.
+
+    Args:
+        package: the package's name on PyPI.
+        model: the model's name there.
+        kind: field and family, such as "language, encoder".
+        options: further fields of ``Program``.
+    """
+
+    def register(build: Callable[[], tuple]) -> Callable[[], tuple]:
+        PROGRAMS.append(Program(package, model, kind, build, **options))
+        return build
+
+    return register
+
+
+def ids(*shape: int, high: int = 50, seed: int = 0) -> Any:
+    """Whole numbers, the same in every process."""
+    import torch
+
+    return torch.tensor(np.random.RandomState(seed).randint(1, high, shape))
+
+
+def noise(*shape: int, seed: int = 0) -> Any:
+    """Normal values, the same in every process."""
+    import torch
+
+    return torch.tensor(np.random.RandomState(seed).standard_normal(shape).astype(np.float32))
+
+
+def load() -> list[Program]:
+    """The whole list."""
+    if not PROGRAMS:
+        from . import audio, language, vision  # noqa: F401
+    return PROGRAMS

@@ -1,0 +1,305 @@
+"""Runs whole public model definitions, unmodified, under PyTorch and under rushlight, and compares what they do.
+
+Imports the program list, NumPy and the standard library; ``torch`` is whatever the process calls so.
+
+    python scripts/programs.py                    # all programs whose package is installed
+    python scripts/programs.py --only timm        # those whose name contains a word
+    python scripts/programs.py --write            # and write docs/programs.md
+
+Each package's programs run in one process under PyTorch and in one under ``rushlight run``. Compared are the names of
+parameters and buffers, their initial values from one seed, the printed form, the outputs in evaluation mode and the
+losses of three training steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+from program_list import Program, load  # noqa: E402
+
+STEPS = 3
+VALUES, OUTPUTS, LOSSES = 1e-6, 1e-4, 1e-3  # tolerances
+GUIDE = ROOT / "docs" / "programs.md"
+
+
+def version_of(package: str) -> str | None:
+    """The installed version of a package; None where it is missing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+# What runs in each process ------------------------------------------------------------------------------------------
+
+
+def tensors_in(value: Any) -> Iterator[Any]:
+    """The tensors of floating type in a model's output, however it is nested."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point() or value.is_complex():
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
+
+
+def default_loss(output: Any) -> Any:
+    """The loss that the output carries, or its distance from fixed noise."""
+    loss = getattr(output, "loss", None)
+    if loss is not None:
+        return loss
+    import torch
+
+    first = next(iter(tensors_in(output)))
+    target = np.random.RandomState(1).standard_normal(tuple(first.shape)).astype(np.float32)
+    return ((first - torch.tensor(target)) ** 2).mean()
+
+
+def call(model: Any, inputs: Any) -> Any:
+    """The model's output for inputs given by name, in order or alone."""
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def observe(program: Program) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Everything that is compared about one program: arrays by name, and facts."""
+    import torch
+
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    model, inputs = program.build()
+    arrays: dict[str, np.ndarray] = {}
+    state = model.state_dict()
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            arrays["initial " + name] = value.detach().numpy().copy()
+    facts: dict[str, Any] = {
+        "names": list(state),
+        "parameters": [[name, list(value.shape), str(value.dtype)] for name, value in model.named_parameters()],
+        "printed": str(model),
+    }
+    torch.manual_seed(1)
+    model.eval()
+    with torch.no_grad():
+        for i, value in enumerate(tensors_in(call(model, inputs))):
+            arrays[f"output {i}"] = value.detach().numpy().copy()
+    model.train()
+    wanted = [p for p in model.parameters() if p.requires_grad]
+    if program.optimizer == "SGD":
+        optimizer = torch.optim.SGD(wanted, lr=program.rate, momentum=0.9)
+    else:
+        optimizer = torch.optim.AdamW(wanted, lr=program.rate / 10)
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = (program.loss or default_loss)(call(model, inputs))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    facts["losses"] = losses
+    return arrays, facts
+
+
+def declare_missing_operators() -> list[Any]:
+    """Let PyTorch import a torchvision whose compiled part does not fit it, as the CPU build of PyTorch meets it."""
+    # Such a torchvision describes its two operators to PyTorch although it could not load them, which PyTorch refuses.
+    import torch
+
+    if torch.__name__ != "torch" or version_of("torchvision") is None:
+        return []
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return [library]
+
+
+def work(names: list[str], folder: Path) -> None:
+    """Run programs in this process and leave what they showed in ``folder``."""
+    import torch
+
+    libraries = declare_missing_operators()
+    for program in load():
+        if program.name not in names:
+            continue
+        started = time.perf_counter()
+        try:
+            arrays, facts = observe(program)
+        except Exception as problem:
+            arrays, facts = {}, {"error": f"{type(problem).__name__}: {problem}", "trace": traceback.format_exc()}
+        facts["seconds"] = time.perf_counter() - started
+        facts["torch"] = [torch.__name__, str(torch.__version__)]
+        np.savez(folder / f"{program.name}.npz", **arrays)
+        (folder / f"{program.name}.json").write_text(json.dumps(facts))
+    del libraries
+
+
+# Comparing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """What came of one program; ``problems`` is empty where everything agreed."""
+
+    program: Program
+    version: str
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    parameters: int = 0
+    seconds: tuple[float, float] = (0.0, 0.0)
+    trace: str = ""
+
+
+def run(programs: Iterable[Program], folder: Path) -> list[Result]:
+    """Run programs of installed packages under both, one process for each package and side, and compare them."""
+    by_package: dict[str, list[Program]] = {}
+    for program in programs:
+        by_package.setdefault(program.package, []).append(program)
+    results = []
+    for package, chosen in by_package.items():
+        version = version_of(package)
+        if version is None:
+            continue
+        names = [program.name for program in chosen]
+        for side, prefix in (("torch", []), ("rushlight", ["-m", "rushlight", "run"])):
+            (folder / side).mkdir(exist_ok=True)
+            command = [sys.executable, *prefix, __file__, "--work", str(folder / side), *names]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            (folder / side / f"{package}.log").write_text(done.stdout)
+        results += [compare(program, version, folder) for program in chosen]
+    return results
+
+
+def compare(program: Program, version: str, folder: Path) -> Result:
+    """Compare what one program left in the folders of both sides."""
+    result = Result(program, version)
+    sides = []
+    for side in ("torch", "rushlight"):
+        try:
+            facts = json.loads((folder / side / f"{program.name}.json").read_text())
+        except OSError:
+            log = (folder / side / f"{program.package}.log").read_text()
+            facts = {"error": f"the process ended: {log.strip().splitlines()[-1:]}", "trace": log, "seconds": 0}
+        if "error" in facts:
+            result.problems.append(f"{side}: {facts['error']}")
+            result.trace += f"--- {side}\n{facts['trace']}"
+            sides.append(({}, facts))
+            continue
+        with np.load(folder / side / f"{program.name}.npz") as file:
+            sides.append(({name: file[name] for name in file.files}, facts))
+    (theirs, expected), (ours, received) = sides
+    result.seconds = (expected["seconds"], received["seconds"])
+    if "parameters" in expected:
+        result.parameters = sum(int(np.prod(shape)) for _, shape, _ in expected["parameters"])
+    if result.problems:
+        return result
+    if received["torch"][0] != "rushlight" or expected["torch"][0] != "torch":
+        result.problems.append(f"ran under {expected['torch']} and {received['torch']}")
+    for fact in ("names", "parameters"):
+        if expected[fact] != received[fact]:
+            pair = next((pair for pair in zip(expected[fact], received[fact], strict=False) if pair[0] != pair[1]), "")
+            result.problems.append(f"{fact} differ: {pair or [len(expected[fact]), len(received[fact])]}")
+    if expected["printed"] != received["printed"]:
+        lines = zip(expected["printed"].splitlines(), received["printed"].splitlines(), strict=False)
+        result.problems.append(f"printed form differs: {next((pair for pair in lines if pair[0] != pair[1]), '')}")
+    compare_arrays(result, theirs, ours)
+    worst = max(abs(a - b) / max(abs(a), 1e-6) for a, b in zip(expected["losses"], received["losses"], strict=True))
+    if not worst <= LOSSES:
+        result.problems.append(f"losses differ: {expected['losses']} and {received['losses']}")
+    return result
+
+
+def compare_arrays(result: Result, theirs: dict[str, np.ndarray], ours: dict[str, np.ndarray]) -> None:
+    """Compare initial values and outputs."""
+    if list(theirs) != list(ours):
+        result.problems.append(f"arrays differ: {len(theirs)} and {len(ours)}")
+        return
+    inexact = 0
+    for name, expected in theirs.items():
+        received = ours[name]
+        if expected.shape != received.shape or expected.dtype != received.dtype:
+            result.problems.append(f"{name}: {expected.dtype}{expected.shape} and {received.dtype}{received.shape}")
+        elif name.startswith("initial "):
+            if expected.tobytes() != received.tobytes():
+                inexact += 1
+                if not np.allclose(received, expected, rtol=VALUES, atol=VALUES, equal_nan=True):
+                    result.problems.append(f"{name}: differs by {np.abs(expected - received).max():.2g}")
+        else:
+            scale = np.abs(expected[np.isfinite(expected)]).max(initial=1e-6)
+            if not np.allclose(received, expected, rtol=OUTPUTS, atol=OUTPUTS * scale, equal_nan=True):
+                result.problems.append(f"{name}: differs by {np.abs(expected - received).max():.2g} of {scale:.2g}")
+    if inexact:
+        result.notes.append(
+            f"{inexact} of {sum(n.startswith('initial ') for n in theirs)} initial values in last place"
+        )
+
+
+# Output -------------------------------------------------------------------------------------------------------------
+
+
+def table(results: list[Result]) -> str:
+    """Results in 80 columns."""
+    lines = [f"{'program':<44}{'parameters':>11}{'torch':>7}{'ours':>7}  result"]
+    for result in results:
+        times = "".join(f"{seconds:6.1f}s" for seconds in result.seconds)
+        state = "differs" if result.problems else "same"
+        lines.append(f"{result.program.name[:43]:<44}{result.parameters:>11,}{times}  {state}")
+        lines += [f"  ! {problem[:300]}" for problem in result.problems[:6]]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, compare, print; the exit status says whether everything agreed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=[""], help="words of which a program's name contains one")
+    parser.add_argument("--write", action="store_true", help=f"write {GUIDE.relative_to(ROOT)}")
+    parser.add_argument("--trace", action="store_true", help="print tracebacks of programs that failed")
+    parser.add_argument("--list", action="store_true", help="print names and end")
+    parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.work:
+        work(options.work[1:], Path(options.work[0]))
+        return 0
+    chosen = [program for program in load() if any(word.lower() in program.name.lower() for word in options.only)]
+    if options.list:
+        print("\n".join(program.name for program in chosen))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        results = run(chosen, Path(folder))
+    print(table(results))
+    if options.trace:
+        print("\n".join(result.trace for result in results if result.trace))
+    return int(any(result.problems for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
