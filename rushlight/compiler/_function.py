@@ -32,6 +32,10 @@ _NEEDS_VALUE = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 _MANY = 8
 
 
+class _NotYet(Exception):
+    """A lazy module has no parameters yet: the first call, which makes them, runs eagerly."""
+
+
 class _Scope(threading.local):
     disabled = 0
 
@@ -125,6 +129,8 @@ class Compiled:
             numbers = [n for (where, _), n in self._varying.items() if where is None or where == key]
             try:
                 entry = self._trace(leaves, args, kwargs, numbers)
+            except _NotYet:
+                return None
             except Unsupported as error:
                 if self.fullgraph:
                     raise NotImplementedError(f"compile({self.name}, fullgraph=True): {error}") from None
@@ -168,6 +174,8 @@ class Compiled:
             if t.grad is not None:
                 found.add_tensor(t.grad)
         found.visit([args, kwargs])
+        if any(lazy() for m in found.modules.values() if (lazy := getattr(m, "has_uninitialized_params", None))):
+            raise _NotYet
         from ..random.generator import default_generator
 
         found.add_storage(default_generator.key_storage())

@@ -15,8 +15,9 @@ import numpy as np
 
 from .._device import cpu
 from .._graph.modes import no_grad
+from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor, to_device
-from .._tensor.unread import write_later
+from .._tensor.unread import LazyStorage, write_later
 from ..ops.random import can_wait, randperm
 from ..random.generator import Generator
 
@@ -37,7 +38,7 @@ def _fill(tensor: Tensor, value: Any) -> Tensor:
     shape, d, kind = tuple(form.shape), form.dtype, form.dtype.kind
     plain = type(value) in (int, float) and 0 <= value <= _SAFE.get(kind, -1) and (kind == "i" or d.itemsize > 1)
     with no_grad():
-        if plain and can_wait(tensor):
+        if plain and can_wait(tensor) and tensor._storage.__class__ in (Storage, LazyStorage):
             # Made when it is read: a checkpoint often takes its place before.
             tensor._check_in_place()
             write_later(tensor._storage, shape, d, lambda: to_device(np.full(shape, value, d), cpu))

@@ -5,6 +5,7 @@ May import the tensor cell, the tape and creation operators.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 from .. import dtypes
@@ -114,12 +115,81 @@ class Buffer(Tensor, metaclass=_Kind):
         return out
 
 
+_data: Any = Tensor.__dict__.get("data") or Tensor.data
+
+
+class _Nothing(Storage):
+    """Stands where a storage will be: it tells a dtype, and refuses to be read or written."""
+
+    __slots__ = ("form_", "kind")
+
+    def __init__(self, like: Tensor, kind: str):
+        self.form_ = like._form()
+        self.kind = kind
+        self.device = like._storage.device
+        self.version = 0
+
+    @property
+    def form(self) -> Any:
+        return self.form_
+
+    @property
+    def array(self) -> Any:
+        raise _refused(_user(), self.kind)
+
+    @array.setter
+    def array(self, value) -> None:
+        raise _refused(_user(), self.kind)
+
+
+def _user() -> str:
+    """What is being called, as torch prints it."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if frame.f_code.co_name == "__call__" and type(owner).__name__ == "Op":
+            return repr(owner)
+        frame = frame.f_back
+    return "an operation"
+
+
+def _refused(what: str, kind: str) -> ValueError:
+    return ValueError(
+        f"Attempted to use an uninitialized parameter in {what}. This error happens when you are using a `LazyModule` "
+        f"or explicitly manipulating `torch.nn.parameter.{kind}` objects. When using LazyModules Call `forward` with a "
+        "dummy batch to initialize the parameters before calling torch functions"
+    )
+
+
 class UninitializedTensorMixin:
-    """What parameters and buffers without a shape have in common: they wait for ``materialize``."""
+    """What parameters and buffers without a shape have in common: they wait for ``materialize``.
+
+    They can be moved and cast; whatever else is done with one raises a ValueError.
+    """
 
     cls_to_become: type
-    data: Any
-    requires_grad: Any
+    _storage: Any
+    _requires_grad: bool
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients will be recorded for it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        Tensor.requires_grad_(cast(Any, self), value)
+
+    @property
+    def data(self) -> Any:
+        """An empty tensor of the dtype and on the device that it will have."""
+        return creation.empty(0, device=self._storage.device, dtype=dtypes.from_numpy(self._storage.form.dtype))
+
+    @data.setter
+    def data(self, value) -> None:
+        _data.__set__(self, value)
+        if value.numel() == 0:
+            self._storage = _Nothing(value, type(self).__name__)
 
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Give the tensor a shape and memory; it becomes an ordinary parameter or buffer.
@@ -133,7 +203,7 @@ class UninitializedTensorMixin:
             dtype = self.data.dtype
         if device is None:
             device = self.data.device
-        self.data = creation.empty(shape, device=device, dtype=dtype)
+        _data.__set__(self, creation.empty(shape, device=device, dtype=dtype))
         self.__class__ = self.cls_to_become
 
     @property
@@ -143,6 +213,10 @@ class UninitializedTensorMixin:
             "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call `forward` "
             "to initialize the parameters before accessing their attributes."
         )
+
+    def copy_(self, src, non_blocking: bool = False):
+        """There is nothing to copy into yet."""
+        return self
 
     def share_memory_(self):
         raise RuntimeError(
@@ -187,7 +261,9 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
     def __new__(cls, requires_grad: bool = True, device=None, dtype=None):
         with no_grad():
-            return cls._alias(creation.empty(0, device=device, dtype=dtype), requires_grad)
+            out = cls._alias(creation.empty(0, device=device, dtype=dtype), requires_grad)
+        out._storage = _Nothing(out, cls.__name__)
+        return out
 
 
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):
@@ -203,10 +279,56 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
 
     def __new__(cls, requires_grad: bool = False, device=None, dtype=None, persistent: bool = True):
         out: Any = cls._alias(creation.empty(0, device=device, dtype=dtype), requires_grad)
+        out._storage = _Nothing(out, cls.__name__)
         out.persistent = persistent
         out._is_buffer = True
         return out
 
+
+# What torch allows besides; the casts give an ordinary empty tensor where they change something.
+_ALLOWED = frozenset(("size", "copy_", "is_complex", "is_floating_point", "get_device", "share_memory_", "materialize"))
+_CASTS = ("half", "float", "double", "char", "short", "int", "long", "cuda", "cpu", "to")
+_OPERATORS = (
+    "add radd iadd sub rsub isub mul rmul imul truediv rtruediv itruediv floordiv rfloordiv mod rmod pow rpow matmul "
+    "rmatmul and rand or ror xor rxor lt le gt ge eq ne neg pos abs invert getitem setitem len iter contains bool int "
+    "float index complex"
+)
+
+
+def _guard(name: str):
+    def refuse(self, *args, **kwargs):
+        raise _refused(f"<method '{name}' of 'torch.Tensor' objects>", type(self).__name__)
+
+    refuse.__name__ = name
+    return refuse
+
+
+def _cast(name: str):
+    def cast(self, *args, **kwargs):
+        before = self.data
+        after = getattr(before, name)(*args, **kwargs)
+        if after.dtype is before.dtype and after.device == before.device:
+            return self
+        if isinstance(self, UninitializedBuffer):
+            # A module puts what comes of moving a buffer in its place.
+            return type(self)(self.requires_grad, after.device, after.dtype, self.__dict__["persistent"])
+        return after
+
+    cast.__name__ = name
+    return cast
+
+
+def _guard_all() -> None:
+    own = vars(UninitializedTensorMixin)
+    public = [n for n in dir(Tensor) if n[0] != "_" and callable(getattr(Tensor, n)) and n not in _ALLOWED]
+    for name in [*public, *(f"__{word}__" for word in _OPERATORS.split())]:
+        if name not in own:
+            setattr(UninitializedTensorMixin, name, _guard(name))
+    for name in _CASTS:
+        setattr(UninitializedTensorMixin, name, _cast(name))
+
+
+_guard_all()
 
 __all__ = [
     "Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "UninitializedTensorMixin", "is_lazy",
