@@ -19,6 +19,7 @@ from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
 from . import _split
 from ._numbers import Name, is_number, look_up
+from ._prepared import Prepared, separate
 from ._roots import MISSING, fingerprint, is_plain
 from ._trace import _HOOKS, _same
 
@@ -230,6 +231,7 @@ class Entry:
         jaxpr = closed.jaxpr
         states, arguments, _ = result.counts
         self.node_edges: list = []
+        self.prepared: Prepared | None = None
         gives = list(jaxpr.outvars[:forward])
         eqns, crossing = jaxpr.eqns, []
         if result.leaves:
@@ -238,18 +240,27 @@ class Entry:
             self._make_backward(closed, backward, crossing, cotangents, jaxpr.outvars[forward:], result, trace)
         gives, self.place = _distinct([*gives, *crossing])
         self.crossing = [self.place[forward + i] for i in range(len(crossing))]
-        eqns, live = _split.needed(eqns, gives)
+        eqns, _ = _split.needed(eqns, gives)
         written = {i for kind, i in result.writes if kind == "state"}
+        moving = {at for _, _, at, _ in self.rebound}
+        fixed = {v: s for i, (v, s) in enumerate(zip(jaxpr.invars, trace.states)) if i not in written | moving}
+        early, eqns = separate(eqns, set(fixed))
+        needs = _split.used(eqns, gives)
+        ready = [v for eqn in early for v in eqn.outvars if v in needs]
+        if early:
+            early, live = _split.needed(early, ready)
+            takes = [v for v in fixed if v in live]
+            self.prepared = Prepared(closed, early, takes, ready, [fixed[v] for v in takes])
         donated, kept = [], []
         for i, v in enumerate(jaxpr.invars):
-            if v in live:
+            if v in needs:
                 (donated if i < states and i in written else kept).append((i, v))
         self.donated = [trace.states[i] for i, _ in donated]
         self.kept = [trace.states[i] for i, _ in kept if i < states]
         self.inputs = [trace.leaves.index[id(trace.arguments[i - states])]
                        for i, _ in kept if states <= i < states + arguments]  # fmt: skip
         self.given_numbers = [self.numbers[i - states - arguments] for i, _ in kept if i >= states + arguments]
-        cut = _split.Cut(closed, [v for _, v in donated + kept], gives, eqns)
+        cut = _split.Cut(closed, [*(v for _, v in donated + kept), *ready], gives, eqns)
         self.jaxpr = cut.closed
 
         def program(given, others):
@@ -304,6 +315,8 @@ class Entry:
             kept += [tensors[i]._array() for i in self.inputs]
         if self.given_numbers:
             kept += [n.get(leaves) for n in self.given_numbers]
+        if self.prepared is not None:
+            kept += self.prepared.get()
         outs = self.program(donated, kept)
         self.runs += 1
         place = self.place
