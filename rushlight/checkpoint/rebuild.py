@@ -237,6 +237,8 @@ def _carry_out(tensor: Tensor, flags) -> Tensor:
     if not isinstance(flags, dict) or set(flags) - {"conj", "neg"}:
         raise TypeError(f"tensor in a checkpoint: expected the flags conj and neg, received {brief(flags)}")
     array: Any = tensor._array()
+    if tensor.is_meta:
+        return Tensor._of(array, meta)  # of its own, because the values would not be those of the storage
     if flags.get("conj"):
         array = array.conj()
     if flags.get("neg"):
