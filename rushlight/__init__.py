@@ -28,6 +28,7 @@ from .ops._promotion import can_cast, promote_types, result_type
 from .ops.compare import *
 from .ops.compose import *
 from .ops.compose import complex_ as complex
+from .ops.control import *
 from .ops.convert import *
 from .ops.creation import *
 from .ops.creation import range_ as range
@@ -57,6 +58,7 @@ from .ops.special import *
 from .ops.spectral import *
 from .ops.statistics import *
 from .ops.strided import *
+from .ops.symbolic import *
 from .ops.unary import *
 from .ops.view_copies import *
 from .ops.windows import *
@@ -90,10 +92,27 @@ _LAZY = frozenset(
 _LAZY_NAMES = {
     "compile": "compiler",
     "vmap": "func",
+    "AcceleratorError": "cuda.errors",
+    "DisableTorchFunction": "_C",
+    "DisableTorchFunctionSubclass": "_C",
+    "DispatchKey": "_C",
+    "DispatchKeySet": "_C",
     "Event": "cuda.streams",
+    "Future": "futures",
+    "GradScaler": "amp",
+    "OutOfMemoryError": "cuda.errors",
     "Stream": "cuda.streams",
     "TensorType": "_C",
     "UntypedStorage": "storage",
+    "windows": "signal",
+    **dict.fromkeys(
+        [
+            "get_autocast_cpu_dtype", "get_autocast_gpu_dtype", "get_autocast_xla_dtype", "is_autocast_cpu_enabled",
+            "is_autocast_xla_enabled", "set_autocast_cpu_dtype", "set_autocast_cpu_enabled", "set_autocast_gpu_dtype",
+            "set_autocast_xla_dtype", "set_autocast_xla_enabled",
+        ],
+        "amp.by_device",
+    ),
     **dict.fromkeys(
         [
             "autocast", "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache",

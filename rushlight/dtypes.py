@@ -233,6 +233,9 @@ contiguous_format, preserve_format = memory_format("contiguous_format"), memory_
 channels_last, channels_last_3d = memory_format("channels_last"), memory_format("channels_last_3d")
 strided = layout("strided")
 sparse_coo = layout("sparse_coo")
+sparse_csr, sparse_csc = layout("sparse_csr"), layout("sparse_csc")
+sparse_bsr, sparse_bsc = layout("sparse_bsr"), layout("sparse_bsc")
+jagged = layout("jagged")
 
 _default = float32
 _listeners: list = []
@@ -270,5 +273,5 @@ def on_default_change(listener) -> None:
 __all__ = [
     *(name for name in ALL if name != "bool"), "Size", "channels_last", "channels_last_3d", "contiguous_format",
     "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format", "set_default_dtype",
-    "sparse_coo", "strided",
+    "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip

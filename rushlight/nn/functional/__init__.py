@@ -125,6 +125,14 @@ from .resize import upsample, upsample_bilinear, upsample_nearest
 from .scaled import ScalingType, SwizzleType, scaled_grouped_mm, scaled_mm
 from .sparse import embedding, embedding_bag, one_hot
 
+# The numbers by which torch's kernels know the modes of ``grid_sample``.
+GRID_SAMPLE_INTERPOLATION_MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
+GRID_SAMPLE_PADDING_MODES = {"zeros": 0, "border": 1, "reflection": 2}
+
 
 def __getattr__(name: str):
+    if name == "grad":
+        from .. import grad
+
+        return grad
     raise _missing_name(__name__, name)
