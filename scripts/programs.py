@@ -179,7 +179,10 @@ class Result:
 
 
 def run(programs: Iterable[Program], folder: Path) -> list[Result]:
-    """Run programs of installed packages under both, one process for each package and side, and compare them."""
+    """Run programs of installed packages under both, one process for each package and side, and compare them.
+
+    Results that ``folder`` holds already are not made again.
+    """
     by_package: dict[str, list[Program]] = {}
     for program in programs:
         by_package.setdefault(program.package, []).append(program)
@@ -190,8 +193,11 @@ def run(programs: Iterable[Program], folder: Path) -> list[Result]:
             continue
         names = [program.name for program in chosen]
         for side, prefix in (("torch", []), ("rushlight", ["-m", "rushlight", "run"])):
-            (folder / side).mkdir(exist_ok=True)
-            command = [sys.executable, *prefix, __file__, "--work", str(folder / side), *names]
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            missing = [name for name in names if not (folder / side / f"{name}.json").exists()]
+            if not missing:
+                continue
+            command = [sys.executable, *prefix, __file__, "--work", str(folder / side), *missing]
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             (folder / side / f"{package}.log").write_text(done.stdout)
@@ -208,7 +214,8 @@ def compare(program: Program, version: str, folder: Path) -> Result:
             facts = json.loads((folder / side / f"{program.name}.json").read_text())
         except OSError:
             log = (folder / side / f"{program.package}.log").read_text()
-            facts = {"error": f"the process ended: {log.strip().splitlines()[-1:]}", "trace": log, "seconds": 0}
+            last = (log.strip().splitlines() or ["no output"])[-1]
+            facts = {"error": f"the process ended: {last}", "trace": log, "seconds": 0}
         if "error" in facts:
             result.problems.append(f"{side}: {facts['error']}")
             result.trace += f"--- {side}\n{facts['trace']}"
@@ -232,8 +239,8 @@ def compare(program: Program, version: str, folder: Path) -> Result:
         lines = zip(expected["printed"].splitlines(), received["printed"].splitlines(), strict=False)
         result.problems.append(f"printed form differs: {next((pair for pair in lines if pair[0] != pair[1]), '')}")
     compare_arrays(result, theirs, ours)
-    worst = max(abs(a - b) / max(abs(a), 1e-6) for a, b in zip(expected["losses"], received["losses"], strict=True))
-    if not worst <= LOSSES:
+    losses, ours_too = np.array(expected["losses"]), np.array(received["losses"])
+    if not np.all(np.abs(losses - ours_too) <= LOSSES * np.maximum(np.abs(losses), 1e-6)):
         result.problems.append(f"losses differ: {expected['losses']} and {received['losses']}")
     return result
 
@@ -277,12 +284,59 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+PAGE = """# Public programs
+
+Whole models that others wrote for PyTorch, run unmodified through `rushlight run`, and what came of it. Each is made
+small (few layers, few channels) and run twice, once by PyTorch {torch} on the CPU and once by rushlight, in processes
+of their own. Compared are, from the same seed:
+
+- the names, order, shapes and types of parameters and buffers, and the model's printed form: equal;
+- their initial values: to {values:g} (most are equal to the bit; normal draws may differ in the last place);
+- the outputs in evaluation mode: to {outputs:g};
+- the losses of three training steps by SGD with momentum or AdamW, with dropout and running statistics: to {losses:g}.
+
+To repeat it, install the packages beside PyTorch and say `python scripts/programs.py`; `--only WORD` chooses.
+Dropout's random numbers are PyTorch's as well, so losses agree with dropout on; where they cannot, a remark says so.
+
+| package | version | programs | the same |
+|---|---|---|---|
+{packages}
+
+## Programs
+
+| package | model | kind | parameters | result |
+|---|---|---|---|---|
+{programs}
+{notes}"""
+
+
+def page(results: list[Result]) -> str:
+    """The guide's text."""
+    packages, rows, notes = [], [], []
+    for package in dict.fromkeys(result.program.package for result in results):
+        group = [result for result in results if result.program.package == package]
+        same = sum(not result.problems for result in group)
+        packages.append(f"| {package} | {group[0].version} | {len(group)} | {same} |")
+    for result in results:
+        program, state = result.program, "differs" if result.problems else "same"
+        rows.append(f"| {program.package} | {program.model} | {program.kind} | {result.parameters:,} | {state} |")
+        remarks = [*([program.note] if program.note else []), *result.problems]
+        notes += [f"| {program.model} | {remark.replace('|', ' ')} |" for remark in remarks]
+    if notes:
+        notes = ["", "## Remarks", "", "| model | remark |", "|---|---|", *notes, ""]
+    return PAGE.format(
+        torch=version_of("torch"), values=VALUES, outputs=OUTPUTS, losses=LOSSES, packages="\n".join(packages),
+        programs="\n".join(rows), notes="\n".join(notes),
+    )  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run, compare, print; the exit status says whether everything agreed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="words of which a program's name contains one")
     parser.add_argument("--write", action="store_true", help=f"write {GUIDE.relative_to(ROOT)}")
     parser.add_argument("--trace", action="store_true", help="print tracebacks of programs that failed")
+    parser.add_argument("--results", help="a folder that keeps what programs showed; those it has are not run again")
     parser.add_argument("--list", action="store_true", help="print names and end")
     parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -294,8 +348,10 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(program.name for program in chosen))
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        results = run(chosen, Path(folder))
+        results = run(chosen, Path(options.results or folder))
     print(table(results))
+    if options.write:
+        GUIDE.write_text(page(results))
     if options.trace:
         print("\n".join(result.trace for result in results if result.trace))
     return int(any(result.problems for result in results))

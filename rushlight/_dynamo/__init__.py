@@ -5,6 +5,7 @@ May import compiler and _errors.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from .._errors import missing_name
@@ -32,6 +33,8 @@ def mark_static(t: Any, index: Any = None) -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "utils":
+        return import_module(f"{__name__}.utils")
     raise missing_name(__name__, name)
 
 

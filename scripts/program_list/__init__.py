@@ -23,6 +23,8 @@ class Program:
     loss: Callable[[Any], Any] | None = None
     optimizer: str = "SGD"
     rate: float = 1e-2
+    slow: bool = False
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -67,5 +69,5 @@ def noise(*shape: int, seed: int = 0) -> Any:
 def load() -> list[Program]:
     """The whole list."""
     if not PROGRAMS:
-        from . import audio, language, vision  # noqa: F401
+        from . import audio, language, plain, vision  # noqa: F401
     return PROGRAMS

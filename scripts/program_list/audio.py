@@ -9,6 +9,10 @@ from typing import Any
 
 from . import ids, noise, program
 
+LAYOUT = (
+    "runs without dropout: PyTorch draws the mask in the order of memory, which here is that of a transposed tensor, "
+    "kept by the operators before; rushlight draws in the order of the dimensions"
+)
 SHARED: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -72,7 +76,9 @@ def _() -> tuple:
     return EncodecModel(config), noise(2, 1, 400)
 
 
-@program("transformers", "VitsModel", "audio, speech synthesis", loss=lambda out: out.waveform.square().mean())
+@program(
+    "transformers", "VitsModel", "audio, speech synthesis", slow=True, loss=lambda out: out.waveform.square().mean()
+)
 def _() -> tuple:
     from transformers import VitsConfig, VitsModel
 
@@ -119,7 +125,7 @@ def _() -> tuple:
     return TCN(num_inputs=6, num_channels=[8, 8, 12], kernel_size=3, use_skip_connections=True), noise(2, 6, 24)
 
 
-@program("pytorch-tcn", "TCN-gated", "sequences, temporal convolution")
+@program("pytorch-tcn", "TCN-gated", "sequences, temporal convolution", note=LAYOUT)
 def _() -> tuple:
     from pytorch_tcn import TCN
 

@@ -40,6 +40,10 @@ FAMILIES = {
     "Bernoulli by logits": (lambda t, a, b: t.distributions.Bernoulli(logits=b), (0.5, 0.2), (1.0, -2.0), (1.0, 0.0)),
     "Geometric": (lambda t, a, b: t.distributions.Geometric(a), (0.5, 0.2), (1.0, 2.0), (1.0, 3.0)),
     "Binomial": (lambda t, a, b: t.distributions.Binomial(4, a), (0.5, 0.2), (1.0, 2.0), (1.0, 3.0)),
+    "NegativeBinomial": (lambda t, a, b: t.distributions.NegativeBinomial(b, a), (0.5, 0.2), (1.5, 2.0), (1.0, 3.0)),
+    "NegativeBinomial by logits": (
+        lambda t, a, b: t.distributions.NegativeBinomial(2, logits=a), (0.5, -0.2), (1.0,), (0.0, 4.0)
+    ),
     "Categorical": (lambda t, a, b: t.distributions.Categorical(a), (0.5, 0.2, 1.0), (1.0,), 2),
     "Categorical by logits": (lambda t, a, b: t.distributions.Categorical(logits=a), (0.5, 0.2), (1.0,), 1),
     "OneHotCategorical": (lambda t, a, b: t.distributions.OneHotCategorical(a), (0.5, 0.2), (1.0,), (0.0, 1.0)),
