@@ -110,14 +110,21 @@ def check(workers: list, folder: str, dropout: bool) -> dict:
         file = f"{folder}/{w.engine}.npz"
         w.ask(do="check", file=file)
         found[w.engine] = dict(np.load(file))
+        found[w.engine]["first loss"] = found[w.engine]["losses"][:1]
     first, off = found[workers[0].engine], {}
     for w in workers[1:]:
         mine = found[w.engine]
-        # Dropout draws other numbers inside a compiled program, so that losses agree on average only.
-        limits = {"infer": 2e-4, "infer1": 2e-4, "losses": 0.1 if dropout else 2e-2}
+        # Dropout draws other numbers inside a compiled program, so that losses agree on average only. The second and
+        # third loss magnify rounding: ResNet-50's gradients in float32 are 2.5 % off those in float64, in any engine.
+        limits = {
+            "infer": 2e-4,
+            "infer1": 2e-4,
+            "first loss": 0.1 if dropout else 2e-4,
+            "losses": 0.1 if dropout else 5e-2,
+        }
         for name, limit in limits.items():
             difference = float(np.abs(mine[name] - first[name]).max() / np.abs(first[name]).max())
-            if name != "losses":
+            if name.startswith("infer"):
                 off[w.engine] = max(off.get(w.engine, 0.0), difference)
             if not difference < limit:
                 raise Failed(f"{w.engine} differs from {workers[0].engine} in {name}: {difference:.1e}")
