@@ -29,7 +29,7 @@ class device:
         ('cuda', 1, device(type='cpu'))
     """
 
-    __slots__ = ("_previous", "index", "type")
+    __slots__ = ("_hash", "_previous", "index", "type")
 
     def __init__(self, type, index: int | None = None):
         if isinstance(type, device):
@@ -50,6 +50,7 @@ class device:
         else:
             raise TypeError(f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}")
         self.type, self.index = type, index
+        self._hash = hash((type, index))
 
     def __repr__(self) -> str:
         where = "" if self.index is None else f", index={self.index}"
@@ -62,7 +63,7 @@ class device:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
 
     def __hash__(self) -> int:
-        return hash((self.type, self.index))
+        return self._hash
 
     def __reduce__(self):
         return device, (self.type, self.index)

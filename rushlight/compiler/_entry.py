@@ -309,7 +309,7 @@ class Entry:
         if self.rebound:
             self._rebind(leaves)
         tensors = leaves.tensors
-        donated = _own(self.donated)
+        donated = _own(self.donated) if self.donated else []
         kept = [s.array for s in self.kept]
         if self.inputs:
             kept += [tensors[i]._array() for i in self.inputs]

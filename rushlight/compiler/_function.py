@@ -22,6 +22,7 @@ from . import _explain
 from ._entry import Entry, varying
 from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument
+from ._recent import Recent, recent
 from ._roots import Found, is_module, is_optimizer
 from ._trace import MoreState, Trace, Unsupported
 from ._tree import Leaves, flatten
@@ -60,6 +61,7 @@ class Compiled:
         self.function, self.fullgraph, self.scan_layers, self.owner = function, fullgraph, scan_layers, owner
         self.name = name or getattr(function, "__qualname__", type(function).__name__)
         self.entries: dict = {}
+        self._recent: Recent | None = None
         self.history: list = []
         self._constant: set = set()
         self._varying: dict = {}
@@ -96,6 +98,11 @@ class Compiled:
     def __call__(self, *args, **kwargs):
         if state.trace is not None or _scope.disabled or state.anomaly or state.dual is not None:
             return self.function(*args, **kwargs)
+        last = self._recent
+        if last is not None and not kwargs:
+            leaves = last.leaves(args)
+            if leaves is not None and last.entry.fails(leaves) is None:
+                return last.entry.run(leaves)
         leaves = Leaves()
         key = flatten(args, leaves) if not kwargs else (flatten(args, leaves), flatten(kwargs, leaves))
         signature = [state.grad, state.inference, state.autocast, dtypes.default_dtype(), _device.default_device()]
@@ -113,6 +120,7 @@ class Compiled:
                 if reason is None:
                     if place:
                         entries.insert(0, entries.pop(place))
+                    self._recent = recent(entry, args, kwargs, leaves)
                     return entry.run(leaves)
                 failed = failed or reason
         entry = self._compile(key, leaves, args, kwargs, failed)

@@ -1,0 +1,66 @@
+"""Owns recognising a call that is like the one before, which is most calls, without building its signature.
+
+May import the tensor cell, the modes and the defaults that a signature holds.
+"""
+
+from __future__ import annotations
+
+from .. import _device, dtypes
+from .._graph.modes import state
+from .._tensor.tensor import Tensor
+from ._tree import Leaves
+
+
+class Recent:
+    """The last call of a compiled function, where it had tensors alone as positional arguments.
+
+    Args:
+        entry: the program that it ran.
+        tensors: its arguments.
+    """
+
+    __slots__ = ("autocast", "default", "device", "entry", "given", "grad", "inference")
+
+    def __init__(self, entry, tensors):
+        self.entry = entry
+        self.grad, self.inference, self.autocast = state.grad, state.inference, state.autocast
+        self.default, self.device = dtypes.default_dtype(), _device.default_device()
+        self.given = [
+            (a.shape, a.dtype, t._storage.device, t._edge() is not None) for t in tensors for a in [t._array()]
+        ]
+
+    def leaves(self, args) -> Leaves | None:
+        """The leaves of a call with the same signature; None for any other."""
+        given = self.given
+        if (
+            len(args) != len(given) or state.grad is not self.grad or state.inference is not self.inference
+            or state.autocast is not self.autocast or dtypes.default_dtype() is not self.default
+            or _device.default_device() is not self.device
+        ):  # fmt: skip
+            return None
+        leaves = Leaves()
+        for place, (t, (shape, dtype, device, tracked)) in enumerate(zip(args, given)):
+            if not isinstance(t, Tensor):
+                return None
+            array = t._array()
+            if (
+                array.shape != shape or array.dtype != dtype or t._storage.device is not device
+                or (t._edge() is not None) is not tracked
+            ):  # fmt: skip
+                return None
+            leaves.index[id(t)] = place
+        if len(leaves.index) != len(args):
+            return None
+        leaves.tensors.extend(args)
+        return leaves
+
+
+def recent(entry, args, kwargs, leaves) -> Recent | None:
+    """What to remember of a call; None where it had more than distinct tensors in a row."""
+    tensors = leaves.tensors
+    alone = not kwargs and len(tensors) == len(args) and all(map(_is, tensors, args))
+    return Recent(entry, tensors) if alone else None
+
+
+def _is(a, b) -> bool:
+    return a is b
