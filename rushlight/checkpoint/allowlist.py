@@ -95,6 +95,12 @@ class safe_globals:
         _user.update(self._before)
 
 
+def is_blocked(path: str) -> bool:
+    """Whether a dotted name is of those that run programs or reach into Python, which no checkpoint needs."""
+    module, _, name = path.rpartition(".")
+    return module.split(".")[0] in _BLOCKED or (module == "builtins" and name in _BLOCKED_BUILTINS)
+
+
 class Policy:
     """What one load may build.
 
@@ -118,7 +124,7 @@ class Policy:
             module, name = _OLD_NAMES[module, name]
         module = _OLD_MODULES.get(module, module)
         path = f"{module}.{name}"
-        if module.split(".")[0] in _BLOCKED or (module == "builtins" and name in _BLOCKED_BUILTINS):
+        if is_blocked(path):
             raise pickle.UnpicklingError(f"Trying to load unsupported GLOBAL {path} whose module {module} is blocked.")
         if path in VALUES:
             return VALUES[path]

@@ -55,6 +55,30 @@ def scan(file, encoding: str) -> tuple[list[tuple], list[str]]:
     return seen, list(policy.names)
 
 
+def global_names(file) -> list[str]:
+    """Every class and function that a file of the plain or the tar format names."""
+    start = file.tell()
+    if start == 0 and _is_tar(file):
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            found: dict[str, None] = {}
+            for name in ("storages", "tensors", "pickle"):
+                member = tar.extractfile(name)
+                assert member is not None
+                # A count, and a class for each of so many; numbers that are no pickle follow the first.
+                with contextlib.suppress(EOFError):
+                    for _ in range(2 if name != "pickle" else 1):
+                        found |= dict.fromkeys(scan(member, "utf-8")[1])
+            return list(found)
+    file.seek(start)
+    if file.read(1) != b"\x80":
+        raise pickle.UnpicklingError("Invalid magic number; corrupt file? Expected a checkpoint written by torch.save.")
+    file.seek(start)
+    names: dict[str, None] = {}
+    for _ in range(4):  # magic number, version, system, and the object
+        names |= dict.fromkeys(scan(file, "utf-8")[1])
+    return list(names)
+
+
 def _nothing(pid):
     raise pickle.UnpicklingError(
         f"header of a checkpoint: expected plain values, received a persistent id {brief(pid)}"

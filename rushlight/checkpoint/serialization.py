@@ -180,6 +180,9 @@ def _explain(message: str) -> str:
         "Register the class with `torch.serialization.add_safe_globals`, or load with `weights_only=False`, where "
         "unknown classes become stubs; rushlight executes nothing from a file in either case."
         if "allowed global" in message
+        else "The file names what only code that is to be run would need: do not open it with PyTorch or pickle. "
+        "rushlight executes nothing from a file, and `rushlight verify` lists what this one names."
+        if "is blocked" in message
         else "rushlight executes nothing from a file; get the file again from its source."
     )
     return f"Weights only load failed. {remedy}\n\tWeightsUnpickler error: {message}"
@@ -259,11 +262,30 @@ def get_unsafe_globals_in_checkpoint(f) -> list[str]:
     f.seek(start)
     if head != b"PK\x03\x04":
         raise ValueError("Expected input to be a checkpoint returned by torch.save but got a file of another format")
-    _, found = legacy.scan(io.BytesIO(ArchiveReader(f).read("data.pkl")), "utf-8")
     policy, unsafe = Policy(True), []
-    for path in found:
+    for path in global_names(f):
         try:
             policy.find(*path.rsplit(".", 1))
         except pickle.UnpicklingError:
             unsafe.append(path)
     return unsafe
+
+
+def global_names(f) -> list[str]:
+    """Every class and function that a checkpoint of any of torch's formats names; nothing is built.
+
+    Args:
+        f: a path, or a seekable file object.
+
+    Raises:
+        UnpicklingError, RuntimeError: the file is damaged, or no checkpoint.
+    """
+    if _is_path(f):
+        with open(f, "rb") as file:
+            return global_names(file)
+    start = f.tell()
+    head = f.read(4)
+    f.seek(start)
+    if head == b"PK\x03\x04":
+        return legacy.scan(io.BytesIO(ArchiveReader(f).read("data.pkl")), "utf-8")[1]
+    return legacy.global_names(f)

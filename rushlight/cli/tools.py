@@ -16,7 +16,7 @@ import typer
 
 FINE, FOUND, UNUSABLE = 0, 1, 2
 _CODES = "Exit codes: 0 fine, 1 {}, 2 unreadable file or wrong use."
-BAD = ("BAD", "bold red")
+BAD, WARN = ("BAD", "bold red"), ("warn", "yellow")
 # Reading less than this needs no progress bar.
 _LONG = 200_000_000
 
@@ -146,7 +146,9 @@ def _verify(file: File, as_json: Json = False) -> None:
         from rich.text import Text
 
         for check in data["checks"]:
-            word, style = ("ok", "green") if check["ok"] else ("warn", "yellow") if check["check"] == "names" else BAD
+            word, style = (
+                ("ok", "green") if check["ok"] else BAD if check["blocked"] or check["check"] != "names" else WARN
+            )
             console.print(Text.assemble((f"{word:<5}", style), f"{check['check']}: {check['detail']}"))
 
     _print(data, as_json, show)

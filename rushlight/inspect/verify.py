@@ -6,6 +6,7 @@ May import the sources and the checkpoint reader.
 from __future__ import annotations
 
 import os
+import pickle
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import get_unsafe_globals_in_checkpoint
+from ..checkpoint.allowlist import Policy, is_blocked
 from ..checkpoint.archive_reader import ArchiveReader
-from .source import Source, forget, open_source
+from ..checkpoint.serialization import global_names
+from .source import Source, UnreadableFile, forget, open_source
 from .stats import readable_size
 
 _CHUNK = 1 << 22
@@ -34,10 +36,18 @@ def verify(path: str | os.PathLike, done: Callable[[int], None] | None = None) -
     """
     checks: list[dict[str, Any]] = []
 
-    def add(name: str, ok: bool, detail: str) -> None:
-        checks.append({"check": name, "ok": ok, "detail": detail})
+    def add(name: str, ok: bool, detail: str, blocked: bool = False) -> None:
+        checks.append({"check": name, "ok": ok, "detail": detail, "blocked": blocked})
 
-    with open_source(path) as source:
+    try:
+        opened = open_source(path)
+    except UnreadableFile:
+        # A file that was made to do harm is not built, but what it would do can be told.
+        _check_names(Path(path), add)
+        if all(check["ok"] or not check["blocked"] for check in checks):
+            raise
+        return {"file": str(path), "format": "torch", "ok": False, "checks": checks}
+    with opened as source:
         count = f"{len(source.entries):,} tensors lie inside their {len(source.storages):,} storages"
         add("structure", True, f"{source.format}; {count}")
         for note in source.notes:
@@ -51,6 +61,8 @@ def verify(path: str | os.PathLike, done: Callable[[int], None] | None = None) -
             add("checksums", bad is None, f"record {bad} does not match" if bad else "every record matches")
         else:
             _read_all(source, add, done)
+            if source.format.startswith("torch"):
+                _check_names(Path(source.path), add)
     return {"file": str(path), "format": source.format, "ok": all(c["ok"] for c in checks), "checks": checks}
 
 
@@ -77,13 +89,37 @@ def _check_archive(path: Path, source: Source, add, done) -> None:
         add("checksums", False, f"{len(wrong)} records were changed after saving: {', '.join(wrong[:5])}")
     else:
         add("checksums", True, f"all {len(expected)} records match ({readable_size(total)})")
-    names = get_unsafe_globals_in_checkpoint(str(path))
-    if names:
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        detail = f"PyTorch would import these with weights_only=False: {shown}. rushlight makes inert stubs of them."
+    _check_names(path, add)
+
+
+def _check_names(path: Path, add) -> None:
+    """What the file would have another reader import and call."""
+    policy = Policy(True)
+    unsafe: list[str] = []
+    try:
+        found = global_names(str(path))
+    except Exception:  # whatever a damaged file provokes; what is wrong with it is told elsewhere
+        return
+    for name in found:
+        try:
+            policy.find(*name.rsplit(".", 1))
+        except pickle.UnpicklingError:
+            unsafe.append(name)
+    blocked = [name for name in unsafe if is_blocked(name)]
+    if blocked:
+        detail = f"PyTorch would run these with weights_only=False: {_few(blocked)}. Do not open the file with it."
+        add("names", False, detail, blocked=True)
+    elif unsafe:
+        detail = (
+            f"PyTorch would import these with weights_only=False: {_few(unsafe)}. rushlight makes inert stubs of them."
+        )
         add("names", False, detail)
     else:
         add("names", True, "only tensors, containers and numbers; nothing to import")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _read_all(source: Source, add, done) -> None:

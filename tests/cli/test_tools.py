@@ -180,6 +180,40 @@ def test_verify_names_code(files):
     assert code == 1 and "hello" not in out and "print" in out and "warn names: PyTorch would import" in out
 
 
+@pytest.mark.parametrize("form", ["zip", "legacy", "tar"])
+def test_verify_tells_what_a_hostile_file_would_run(files, tmp_path, form):
+    import io
+    import os
+    import pickle
+    import tarfile
+    import zipfile
+
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    body = pickle.dumps({"x": Trap()}, 2)
+    if form == "zip":
+        with zipfile.ZipFile("evil.pt", "w") as archive:
+            archive.writestr("a/data.pkl", body)
+    elif form == "legacy":
+        head = b"".join(pickle.dumps(v, 2) for v in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+        (tmp_path / "evil.pt").write_bytes(head + body + pickle.dumps([], 2))
+    else:
+        with tarfile.open("evil.pt", "w:") as tar:
+            for name, data in (("storages", pickle.dumps(0, 2) + pickle.dumps([], 2)),
+                               ("tensors", pickle.dumps(0, 2)), ("pickle", body)):  # fmt: skip
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    code, out, _ = files("verify", "evil.pt")
+    assert code == 1 and out.replace("\n", " ").startswith(
+        f"BAD  names: PyTorch would run these with weights_only=False: {os.mkdir.__module__}.mkdir."
+    )
+    code, out, err = files("inspect", "evil.pt")
+    assert code == 2 and out == "" and "is blocked" in err and not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
