@@ -5,6 +5,8 @@ May import shapes, the door, the tensor cell and jax.
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -15,8 +17,8 @@ from .shape import _pick, sizes_of, view_op, wrap_dim
 # -- expanding ------------------------------------------------------------------------------------------------------
 
 
-def _no_write(array, value, **_):
-    if value.size == array.size:  # only dimensions of size 1 were added: nothing is repeated
+def _no_write(array, value, size, **_):
+    if math.prod(size) == array.size:  # only dimensions of size 1 were added: nothing is repeated
         return value.reshape(array.shape)
     raise RuntimeError(
         "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
