@@ -1,4 +1,4 @@
-"""The console output in the pages about the tools is what the commands print; ``python tests/test_docs_tools.py`` writes it."""
+"""The output in the pages about the tools is what the commands print; ``python tests/test_docs_tools.py`` writes it."""
 
 import contextlib
 import os
