@@ -262,7 +262,7 @@ def _independent(p: Any, q: Any) -> Any:
     return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
-# Last, because it registers its formulas here.
-from . import _kl_pairs  # noqa: E402, F401
+# Last, because they register their formulas here.
+from . import _kl_more, _kl_pairs  # noqa: E402, F401
 
 __all__ = ["kl_divergence", "register_kl"]
