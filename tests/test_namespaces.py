@@ -174,6 +174,12 @@ def test_pytree():
     assert tree.tree_map(lambda x, y: (x, y), [1], [None]) == [(1, None)]
     assert tree.tree_map_only(int, lambda x: x + 1, [1, "a"]) == [2, "a"]
     assert tree.tree_any(lambda x: x is None, nest) and not tree.tree_all(lambda x: x is None, nest)
+    assert leaves == [1, None, 2] and (spec.num_nodes, spec.num_children) == (6, 2)
+    assert tree.tree_map(lambda x, y: y, [1, 2], [1, [2]]) == [1, [2]]
+    with pytest.raises(ValueError, match="holds 3 items"):
+        tree.tree_unflatten([1], spec)
+    with pytest.raises(ValueError, match="already registered"):
+        tree.register_pytree_node(list, list, list)
     doubled = tree.tree_map(lambda x: x * 2, {"w": torch.ones(2)})
     assert doubled["w"].tolist() == [2.0, 2.0]
 
