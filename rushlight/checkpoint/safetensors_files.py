@@ -20,7 +20,7 @@ from rushlight._device import cpu
 from rushlight._tensor import views
 from rushlight._tensor.tensor import Tensor
 
-from . import rebuild, ties
+from . import progress, rebuild, ties
 from .archive_reader import aligned_bytes, fill
 from .atomic import replacing_path
 from .brief import brief
@@ -223,7 +223,8 @@ def write(kept: dict[str, Any], metadata: dict[str, str], path) -> None:
         host, dtype, shape = _host(name, value)
         hosts.append(host)
         specs[name] = library.TensorSpec(dtype=dtype, shape=shape, data_ptr=host.ctypes.data, data_len=host.nbytes)
-    with replacing_path(path) as temporary:
+    # The library tells nothing before it is done.
+    with replacing_path(path) as temporary, progress.waiting("saving", sum(host.nbytes for host in hosts)):
         try:
             library.serialize_file(specs, temporary, metadata)
         except library.SafetensorError as error:

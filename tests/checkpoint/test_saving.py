@@ -140,6 +140,21 @@ def test_progress(tmp_path, monkeypatch, terminal):
     assert read(tmp_path / "x.pt") == 1
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_of_a_library_that_tells_none(monkeypatch, terminal):
+    screen = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    with progress.waiting("saving", 1 << 30):
+        time.sleep(0.3)
+    assert ("saving" in screen.getvalue() and "1,074 MB" in screen.getvalue()) is terminal
+    monkeypatch.setattr(progress, "_PATIENCE", 30.0)
+    begin, before = time.monotonic(), screen.getvalue()
+    with progress.waiting("saving", 1 << 30):
+        pass
+    assert time.monotonic() - begin < 5 and screen.getvalue() == before
+
+
 def test_short_writes_show_nothing(tmp_path, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
