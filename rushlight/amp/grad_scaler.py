@@ -51,6 +51,25 @@ def _updated(scale, tracker, found, growth, backoff, interval):
     )
 
 
+def _step_where_finite(optimizer: Any, found: list[Tensor], args, kwargs) -> Any:
+    """A step inside a trace: parameters and state become the new ones, or stay, by what ``found`` turns out to be."""
+    bad = sum(_on(v._array(), found[0].device) for v in found) > 0
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    for values in optimizer.state.values():
+        held += [v for v in values.values() if isinstance(v, Tensor)] if isinstance(values, dict) else []
+    before = {id(t._storage): (t._storage, t._storage.array) for t in held}
+    result = optimizer.step(*args, **kwargs)
+    chosen: dict = {}  # parameters of one age share their count of steps, and go on sharing it
+    for storage, old in before.values():
+        new = storage.array
+        if new is not old:
+            key = id(old), id(new)
+            if key not in chosen:
+                chosen[key] = jnp.where(bad, old, new), new  # held, so that its id stays its own
+            storage.write(chosen[key][0])
+    return result
+
+
 def _on(array, where):
     return array if isinstance(array, Tracer) else jax.device_put(array, devices.jax_device(where))
 
@@ -116,6 +135,11 @@ class GradScaler:
             self._growth_tracker = full((), self._init_growth_tracker, dtype=dtypes.int32, device=where)
         return scale
 
+    def _make_state(self) -> None:
+        """What the first use would make: compilation needs it beforehand, as input of the program."""
+        if self._enabled:
+            self._scale_on(devices.device(self._device))
+
     def scale(self, outputs: Any) -> Any:
         """Outputs (a tensor, or nested lists and tuples of them) times the scale.
 
@@ -172,6 +196,9 @@ class GradScaler:
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step(*args, **kwargs)``, unless a gradient is not finite.
 
+        Inside a compiled function the optimizer always steps, and what it changed is put back where a gradient was not
+        finite; so hooks of the optimizer run in either case.
+
         Raises:
             RuntimeError: called twice since ``update``, or with a closure.
             AssertionError: no gradients.
@@ -188,8 +215,10 @@ class GradScaler:
             self.unscale_(optimizer)
         if not held["found_inf_per_device"]:
             raise AssertionError("No inf checks were recorded for this optimizer.")
-        result = None
-        if not sum(v.item() for v in held["found_inf_per_device"].values()):
+        found, result = list(held["found_inf_per_device"].values()), None
+        if any(isinstance(v._array(), Tracer) for v in found):
+            result = _step_where_finite(optimizer, found, args, kwargs)
+        elif not sum(v.item() for v in found):
             result = optimizer.step(*args, **kwargs)
         held["stage"] = OptState.STEPPED
         return result
@@ -223,7 +252,7 @@ class GradScaler:
             )  # fmt: skip
             scale._write(new[0])
             tracker._write(new[1])
-        self._per_optimizer_states = defaultdict(_fresh_state)
+        self._per_optimizer_states.clear()
 
     def get_scale(self) -> float:
         """The scale as a number; 1.0 where scaling is off."""

@@ -178,6 +178,8 @@ class Found:
             self.visit(value.function, depth + 1)
         elif hasattr(value, "__dict__"):
             inside = ours(type(value))
+            if inside and hasattr(type(value), "_make_state"):
+                value._make_state()
             self._inside += inside
             self.visit(vars(value), depth + 1)
             self._inside -= inside
