@@ -176,4 +176,6 @@ def _resolve(where):
 
 
 def __getattr__(name: str):
+    if name == "default_generators":
+        return tuple(_generators.generator_of(devices.resolve(f"cuda:{i}")) for i in range(device_count()))
     raise _missing_name(__name__, name)

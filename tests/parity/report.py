@@ -121,9 +121,11 @@ def _outcome(check) -> str:
 
 
 def verdict(held) -> str:
-    """What an entry comes to: pass, fail or not offered."""
+    """What an entry comes to: pass, fail or not offered; "not run" where the run was cut off before it."""
     if "reason" in held:
         return "not offered"
+    if "values" not in held:
+        return "not run"
     return "fail" if any(v.startswith("fail") for v in held.values()) else "pass"
 
 
@@ -200,7 +202,9 @@ def _names_section():
     out = ["", "## Names that are missing", ""]
     for space in _public_names.SPACES:
         _, lacking = _public_names.missing(space)
-        out += [f"`{space}`: {', '.join(f'`{n}`' for n in lacking) or 'none'}.", ""]
+        why = {n: _public_names.reason(f"{space}.{n}") for n in lacking} if len(lacking) < 20 else {}
+        shown = [f"`{n}`" + (f" ({why[n]})" if why.get(n) else "") for n in lacking]
+        out += [f"`{space}`: {', '.join(shown) or 'none'}.", ""]
     for table, what in (("torch", "Dotted names that programs use"), ("tensor", "Tensor methods that programs use")):
         lacking, closed = _public_names.unused(table)
         out += [f"{what}, in scope: {', '.join(f'`{n}`' for n in lacking) or 'none'}.", ""]
@@ -228,7 +232,7 @@ def write(done):
     text = PAGE.read_text()
     first = text.split("\n\n")[1]
     text = _between(text, "totals", ["", *_totals(done), ""], first)
-    if "<!-- programs -->" not in text:
+    if "programs.md" not in text:
         text = _between(text, "programs", ["Programs that run unchanged: [programs.md](programs.md)."], None)
     text = _between(text, "tables", [*_tables(done), *_names_section(), ""], None)
     PAGE.write_text(text)

@@ -86,3 +86,28 @@ def test_errors():
         ours.flex_attention(x, x, x, block_mask=ours.create_block_mask(MASKS["causal"], None, None, 2, 2))
     with pytest.raises(NotImplementedError, match="unknown_option"):
         ours.create_block_mask(MASKS["causal"], None, None, 2, 2, unknown_option=1)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_masks_from_lists_of_blocks():
+    q, k, v = arrays((1, 2, 6, 4), (1, 2, 8, 4), (1, 2, 8, 4))
+    results = []
+    for t, flex in ((torch, theirs), (rushlight, ours)):
+        counts = t.tensor([[[1, 2, 0], [2, 1, 1]]], dtype=t.int32)
+        places = t.tensor(
+            [[[[0, 1, 2, 3], [3, 0, 1, 2], [1, 0, 2, 3]], [[2, 1, 0, 3], [0, 1, 2, 3], [3, 2, 1, 0]]]], dtype=t.int32
+        )
+        full = (t.ones_like(counts), places.flip(-1).contiguous())
+        for more in ((), full):
+            block = flex.BlockMask.from_kv_blocks(
+                counts, places, *more, BLOCK_SIZE=2, mask_mod=lambda b, h, q, k: (q + k) % 2 == 0
+            )
+            assert tuple(block.shape) == (1, 2, 6, 8)
+            results.append([block.to_dense().numpy()])
+            if more:
+                results[-1].append(flex.flex_attention(t.tensor(q), t.tensor(k), t.tensor(v), block_mask=block).numpy())
+        with pytest.raises(RuntimeError):
+            flex.BlockMask.from_kv_blocks(counts, places[0, 0, 0])
+    np.testing.assert_array_equal(results[2][0], results[0][0])
+    np.testing.assert_array_equal(results[3][0], results[1][0])
+    np.testing.assert_allclose(results[3][1], results[1][1], rtol=2e-5, atol=2e-6)

@@ -85,6 +85,13 @@ def create_mask(
     return mask.to(_bool())
 
 
+def _listed(counts: Tensor, places: Tensor) -> Tensor:
+    """Lists of blocks as truth values by block."""
+    right = places.shape[-1]
+    counted = (arange(right, device=places.device) < counts.unsqueeze(-1)).int()
+    return places.new_zeros(places.shape, dtype=counted.dtype).scatter_add(-1, places.long(), counted) > 0
+
+
 class BlockMask:
     """A mask, as a function and (computed when it is first needed) as a tensor.
 
@@ -103,6 +110,50 @@ class BlockMask:
         self.BLOCK_SIZE = size
         self._device = device
         self._mask: Tensor | None = None
+
+    @classmethod
+    def from_kv_blocks(
+        cls, kv_num_blocks, kv_indices, full_kv_num_blocks=None, full_kv_indices=None,
+        BLOCK_SIZE: Any = _DEFAULT_SPARSE_BLOCK_SIZE, mask_mod=None, seq_lengths=None, compute_q_blocks=True,
+    ) -> BlockMask:  # fmt: skip
+        """A mask from lists of the blocks of keys that each block of queries sees.
+
+        Args:
+            kv_num_blocks: how many of the blocks listed count.
+            kv_indices: which blocks; in them ``mask_mod`` decides.
+            full_kv_num_blocks, full_kv_indices: the same for blocks that let everything through.
+            BLOCK_SIZE: rows and columns of a block.
+            mask_mod: default: everything.
+            seq_lengths: the numbers of queries and keys; default: those of whole blocks.
+            compute_q_blocks: for torch's sake; nothing is kept by block here.
+
+        Shape:
+            counts ``(B, H, blocks of queries)``; indices ``(B, H, blocks of queries, blocks of keys)``.
+
+        Raises:
+            RuntimeError: indices of other than four dimensions, or only one of the two lists of full blocks.
+        """
+        if kv_indices.dim() != 4:
+            raise RuntimeError(f"BlockMask: expected kv_indices of 4 dimensions, received {kv_indices.dim()}")
+        if (full_kv_num_blocks is None) != (full_kv_indices is None):
+            raise RuntimeError("BlockMask: full_kv_num_blocks and full_kv_indices must be both given or both left out")
+        size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else tuple(BLOCK_SIZE)
+        batch, heads, down, right = kv_indices.shape
+        partial = _listed(kv_num_blocks, kv_indices)
+        full = (
+            None
+            if full_kv_num_blocks is None or full_kv_indices is None
+            else _listed(full_kv_num_blocks, full_kv_indices)
+        )
+        inside = noop_mask if mask_mod is None else mask_mod
+
+        def allowed(b, h, q, k):
+            row, column = q // size[0], k // size[1]
+            answer = partial[b, h, row, column] & inside(b, h, q, k)
+            return answer if full is None else answer | full[b, h, row, column]
+
+        lengths = (down * size[0], right * size[1]) if seq_lengths is None else tuple(seq_lengths)
+        return cls(allowed, (batch, heads, *lengths), kv_indices.device, size)
 
     def _whole(self) -> Tensor:
         if self._mask is None:
