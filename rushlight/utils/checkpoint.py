@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from .. import _device as devices
-from .._errors import not_supported, type_name
+from .._errors import type_name
 from .._graph import node as nodes
 from .._graph.modes import enable_grad, no_grad, state
 from .._graph.node import Node
@@ -21,6 +21,7 @@ from .._tensor.program import OpNode, StagedNode
 from .._tensor.tensor import Tensor
 from ..autograd import Function, backward
 from ..random.generator import generator_of
+from ._selective import CheckpointPolicy, SelectiveCheckpointContext, contexts
 
 _debug: bool | None = None
 _early_stop: bool | None = None
@@ -436,19 +437,35 @@ def checkpoint_sequential(
     return part(end, len(functions))(input)
 
 
-def create_selective_checkpoint_contexts(*args: Any, **kwargs: Any) -> Any:
-    """Not there: which operators are computed again cannot be chosen one by one.
+def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False) -> tuple:
+    """What to give ``checkpoint`` as ``context_fn`` (with ``functools.partial``), to keep some results.
+
+    Args:
+        policy_fn_or_list: a function of a ``SelectiveCheckpointContext``, the operator and its arguments that gives a
+            ``CheckpointPolicy``; or a list of operators to keep the results of (``torch.ops.aten.mm.default``, or
+            functions of torch).
+        allow_cache_entry_mutation: accepted; what is kept cannot be changed.
+
+    Returns:
+        tuple: the contexts of the forward pass and of computing it again.
 
     Raises:
-        NotImplementedError: always.
+        TypeError: neither a function nor a list.
+        ValueError: a list of something else than operators.
+
+    Example:
+        >>> import functools, rushlight as torch
+        >>> from rushlight.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+        >>> keep = functools.partial(create_selective_checkpoint_contexts, [torch.matmul])
+        >>> x = torch.ones(2, 2, requires_grad=True)
+        >>> checkpoint(lambda x: (x @ x).exp(), x, use_reentrant=False, context_fn=keep).shape
+        torch.Size([2, 2])
     """
-    raise not_supported(
-        "create_selective_checkpoint_contexts", "Checkpoint smaller parts of the model, with checkpoint() around each."
-    )
+    return contexts(policy_fn_or_list)
 
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "check_backward_validity", "checkpoint", "checkpoint_sequential",
+    "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext", "check_backward_validity", "checkpoint", "checkpoint_sequential",
     "create_selective_checkpoint_contexts", "detach_variable", "noop_context_fn", "set_checkpoint_debug_enabled",
     "set_checkpoint_early_stop",
 ]  # fmt: skip
