@@ -88,26 +88,33 @@ def test_errors():
         ours.create_block_mask(MASKS["causal"], None, None, 2, 2, unknown_option=1)
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_masks_from_lists_of_blocks():
-    q, k, v = arrays((1, 2, 6, 4), (1, 2, 8, 4), (1, 2, 8, 4))
-    results = []
+    """The lists decide, and ``mask_mod`` in what they let through; PyTorch's own CPU path asks ``mask_mod`` alone."""
+    counted = [[[1, 2, 0], [2, 1, 1]]]
+    listed = [[[[0, 1, 2, 3], [3, 0, 1, 2], [1, 0, 2, 3]], [[2, 1, 0, 3], [0, 1, 2, 3], [3, 2, 1, 0]]]]
+    blocks = []
     for t, flex in ((torch, theirs), (rushlight, ours)):
-        counts = t.tensor([[[1, 2, 0], [2, 1, 1]]], dtype=t.int32)
-        places = t.tensor(
-            [[[[0, 1, 2, 3], [3, 0, 1, 2], [1, 0, 2, 3]], [[2, 1, 0, 3], [0, 1, 2, 3], [3, 2, 1, 0]]]], dtype=t.int32
-        )
+        counts, places = t.tensor(counted, dtype=t.int32), t.tensor(listed, dtype=t.int32)
         full = (t.ones_like(counts), places.flip(-1).contiguous())
         for more in ((), full):
-            block = flex.BlockMask.from_kv_blocks(
+            made = flex.BlockMask.from_kv_blocks(
                 counts, places, *more, BLOCK_SIZE=2, mask_mod=lambda b, h, q, k: (q + k) % 2 == 0
             )
-            assert tuple(block.shape) == (1, 2, 6, 8)
-            results.append([block.to_dense().numpy()])
-            if more:
-                results[-1].append(flex.flex_attention(t.tensor(q), t.tensor(k), t.tensor(v), block_mask=block).numpy())
+            assert tuple(made.shape) == (1, 2, 6, 8)
+            blocks.append(made)
         with pytest.raises(RuntimeError):
             flex.BlockMask.from_kv_blocks(counts, places[0, 0, 0])
-    np.testing.assert_array_equal(results[2][0], results[0][0])
-    np.testing.assert_array_equal(results[3][0], results[1][0])
-    np.testing.assert_allclose(results[3][1], results[1][1], rtol=2e-5, atol=2e-6)
+    for expected, received in zip(blocks[:2], blocks[2:]):
+        np.testing.assert_array_equal(received.to_dense().numpy(), expected.to_dense().numpy())
+    let = np.zeros((1, 2, 6, 8), bool)
+    for h, row in np.ndindex(2, 3):
+        for place, column in enumerate(listed[0][h][row]):
+            part = let[0, h, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            if place < counted[0][h][row]:
+                part |= np.eye(2, dtype=bool)
+            if place == 3:
+                part[:] = True
+    values = arrays((1, 2, 6, 4), (1, 2, 8, 4), (1, 2, 8, 4))
+    expected = torch.nn.functional.scaled_dot_product_attention(*map(torch.tensor, values), torch.tensor(let))
+    received = ours.flex_attention(*map(rushlight.tensor, values), block_mask=blocks[3])
+    np.testing.assert_allclose(received.numpy(), expected.numpy(), rtol=2e-5, atol=2e-6)
