@@ -30,6 +30,24 @@ def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs:
     return func(*args, **(kwargs or {}))
 
 
+def _jit_set_profiling_executor(enabled: bool) -> bool:
+    """Accepted: a setting of TorchScript, which nothing runs; gives what it was before, ``False``."""
+    return False
+
+
+# More settings of TorchScript that packages make, all of the same kind.
+_jit_set_profiling_mode = _jit_set_nvfuser_enabled = _jit_set_texpr_fuser_enabled = _jit_set_profiling_executor
+_jit_override_can_fuse_on_cpu = _jit_override_can_fuse_on_gpu = _jit_set_autocast_mode = _jit_set_profiling_executor
+
+
+def _jit_can_fuse_on_cpu() -> bool:
+    """Whether TorchScript's fuser works on the CPU: it is not there."""
+    return False
+
+
+_jit_can_fuse_on_gpu = _jit_can_fuse_on_cpu
+
+
 class DisableTorchFunctionSubclass:
     """Changes nothing: operators never call ``__torch_function__``, so there is nothing to switch off."""
 

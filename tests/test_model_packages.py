@@ -94,6 +94,7 @@ def test_marks_for_tracers_change_nothing():
         assert torch.vmap(lambda i: table[i])(torch.tensor([3, 1])).tolist() == [3, 1]
     with torch._C.DisableTorchFunctionSubclass():
         pass
+    assert torch._C._jit_set_profiling_executor(False) is torch._C._jit_can_fuse_on_cpu() is False
     keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU) | torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
     assert keys.has(torch._C.DispatchKey.CUDA) and not keys.has(torch._C.DispatchKey.Meta)
     assert torch.onnx.symbolic_helper.parse_args("v")(len) is len

@@ -257,8 +257,15 @@ def _() -> tuple:
     return CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text), (noise(2, 3, 64, 64), ids(2, 9))
 
 
-@program("open_clip_torch", "CoCa", "vision and language, captions", loss=lambda out: out["logits"].square().mean())
+@program(
+    "open_clip_torch",
+    "CoCa",
+    "vision and language, captions",
+    loss=lambda out: out["logits"].square().mean(),
+    note="the package leaves `text_decoder.text_projection` uninitialised; it is drawn before the comparison",
+)
 def _() -> tuple:
+    import torch
     from open_clip.coca_model import CoCa
 
     vision = {"image_size": 32, "layers": 2, "width": 32, "head_width": 8, "patch_size": 8, "attentional_pool": True,
@@ -267,4 +274,5 @@ def _() -> tuple:
             "output_tokens": True}  # fmt: skip
     several = {"context_length": 9, "vocab_size": 50, "width": 32, "heads": 4, "layers": 2}
     model = CoCa(embed_dim=32, multimodal_cfg=several, text_cfg=text, vision_cfg=vision)
+    torch.nn.init.normal_(model.text_decoder.text_projection, std=0.1)
     return model, (noise(2, 3, 32, 32), ids(2, 9))
