@@ -41,7 +41,7 @@ POLICIES = {
     "all": lambda ctx, op, *args, **kwargs: CheckpointPolicy.PREFER_SAVE,
     "none": lambda ctx, op, *args, **kwargs: CheckpointPolicy.PREFER_RECOMPUTE,
     "set": lambda ctx, op, *args, **kwargs: op in {torch.ops.aten.mm.default},
-    "by output": lambda ctx, op, *args: type(ctx) is SelectiveCheckpointContext and ctx.op_output.dim() > 1,
+    "by output": lambda ctx, op, *args: type(ctx) is SelectiveCheckpointContext and type(ctx.op_output) is not tuple,
 }  # fmt: skip
 
 
