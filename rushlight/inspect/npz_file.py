@@ -5,6 +5,7 @@ May import dtypes, numpy, the standard library and ``source``.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from .safetensors_file import dense_stride
 from .source import Entry, Source, UnreadableFile
 
 _PLAIN = "?bhilqBHILQefdFD"
+# Records that grow more than so much when they are read may do so up to a size; beyond, the file is a bomb.
+_GROWTH, _MOST = 100, 512 << 20
 
 
 def open_source(path: Path) -> Source:
@@ -25,7 +28,15 @@ def open_source(path: Path) -> Source:
     except zipfile.BadZipFile as error:
         raise UnreadableFile(f"{path}: not an npz archive ({error})") from error
     made = Source(str(path), "npz", closers=[archive.close])
-    for record in archive.namelist():
+    grown = sum(info.file_size for info in archive.infolist() if info.file_size > _GROWTH * info.compress_size)
+    if grown > _MOST:
+        archive.close()
+        raise UnreadableFile(
+            f"{path}: {path.stat().st_size:,} bytes that would become {grown:,}, as a file does that is made to fill "
+            "memory. If it is yours, save it with numpy.savez, without compression."
+        )
+    for info in archive.infolist():
+        record = info.filename
         name = record.removesuffix(".npy")
         with archive.open(record) as file:
             try:
@@ -33,12 +44,16 @@ def open_source(path: Path) -> Source:
                 # Objects would have to be unpickled; their header says so before any of it is read.
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, kind = read(file)
+                claimed = file.tell() + math.prod(shape) * kind.itemsize
             except ValueError as error:
                 made.values[name] = f"<{record}: {error}>"
                 continue
         if kind.char not in _PLAIN:
             made.values[name] = f"<array of {kind}, shape {shape}>"
             continue
+        if claimed != info.file_size or any(n < 0 for n in shape):
+            archive.close()
+            raise UnreadableFile(f"{path}: array '{name}' of shape {shape} does not fill its {info.file_size:,} bytes")
         entry = Entry(name, dtypes.from_numpy(kind.newbyteorder("=")), tuple(shape), record, stride=dense_stride(shape))
         made.entries.append(entry)
         made.storages[record] = entry.nbytes

@@ -267,3 +267,27 @@ def test_what_was_read_does_not_stay_in_memory(tmp_path, kind):
             print(peak() - before)
     """
     assert int(run_code(code, cwd=tmp_path)) < 64 * 4096 // 4  # a quarter of the file, in kB
+
+
+def npz(path, shape, data: bytes, compression=0):
+    import io
+    import zipfile
+
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.npy", head.getvalue() + data)
+
+
+def test_npz_files_that_lie(tmp_path, monkeypatch):
+    for shape in ((1 << 40,), (-5,), (3, -1), (2,)):
+        npz(tmp_path / "a.npz", shape, bytes(100))
+        with pytest.raises(UnreadableFile, match=r"does not fill its \d+ bytes"):
+            open_source(tmp_path / "a.npz")
+    monkeypatch.setattr("rushlight.inspect.npz_file._MOST", 1 << 20)
+    npz(tmp_path / "a.npz", (1 << 20,), bytes(4 << 20), 8)
+    with pytest.raises(UnreadableFile, match=r"would become 4,194,\d+.*numpy\.savez"):
+        open_source(tmp_path / "a.npz")
+    np.savez_compressed(tmp_path / "b.npz", a=np.random.default_rng(0).random(300_000))
+    with open_source(tmp_path / "b.npz") as source:
+        assert source.entries[0].count == 300_000
