@@ -19,8 +19,8 @@ from ..ops._dual import paused
 
 # What the operators are called below torch's functions, where it is another name.
 _LOWER = {
-    "matmul": ("mm", "bmm", "mv", "dot"), "linear": ("addmm", "mm"), "conv2d": ("convolution",), "conv1d": ("convolution",),
-    "conv3d": ("convolution",), "softmax": ("_softmax",), "log_softmax": ("_log_softmax",),
+    "matmul": ("mm", "bmm", "mv", "dot"), "linear": ("addmm", "mm"), "conv1d": ("convolution",),
+    "conv2d": ("convolution",), "conv3d": ("convolution",), "softmax": ("_softmax",), "log_softmax": ("_log_softmax",),
     "scaled_dot_product_attention": (
         "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention",
         "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_cudnn_attention",

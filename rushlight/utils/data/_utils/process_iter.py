@@ -42,6 +42,15 @@ class _Worker:
             orders.close()
             results.close()
 
+    @property
+    def pid(self) -> int | None:
+        """The process's number, for those who watch it."""
+        return self.process.pid
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.is_alive()
+
     def order(self, message) -> None:
         """Send an order; a worker that is gone is noticed when its answer is awaited."""
         try:
