@@ -51,6 +51,13 @@ def _own(storages) -> list:
     return arrays
 
 
+def _committed(arrays) -> list:
+    """Arrays tied to their device, as they come back from the program: else the second call would compile again."""
+    if any(len(a.sharding.device_set) > 1 for a in arrays):
+        return arrays
+    return [a if a.committed else jax.device_put(a, a.sharding) for a in arrays]
+
+
 class Entry:
     """A program, its guards, and where its inputs come from and its outputs go.
 
@@ -310,6 +317,8 @@ class Entry:
             self._rebind(leaves)
         tensors = leaves.tensors
         donated = _own(self.donated) if self.donated else []
+        if not self.runs:
+            donated = _committed(donated)
         kept = [s.array for s in self.kept]
         if self.inputs:
             kept += [tensors[i]._array() for i in self.inputs]

@@ -423,12 +423,18 @@ _scalar_arrays: dict = {}
 def scalar_tensor(value, p) -> Tensor:
     """A 0-dim tensor of state beside ``p``; parameters that start together share the array until the next step."""
     where = devices.cpu if p.is_meta else p.device
-    key = value, scalar_dtype(), where
+    # Tied to its device like ``p``: after the first update it would be, and that would compile the update again.
+    alone = p.is_meta or isinstance(p._array(), Tracer) or len(p._array().sharding.device_set) == 1
+    key = value, scalar_dtype(), where, alone
     found = _scalar_arrays.get(key)
     if found is None:
         if len(_scalar_arrays) > 256:
             _scalar_arrays.clear()
-        found = _scalar_arrays[key] = upload(np.array(value, scalar_dtype().np), where)
+        found = upload(np.array(value, scalar_dtype().np), where)
+        if alone:
+            with jax.ensure_compile_time_eval():
+                found = jax.device_put(found, devices.jax_device(where) or found.sharding)
+        _scalar_arrays[key] = found
     return Tensor._of(found, where)
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax.numpy as jnp
 import pytest
 from compiler.twins import Twins, close
 
@@ -52,6 +53,23 @@ def test_train_step(optimizer):
     twins = Twins(training(optimizer))
     twins.run(X, Y, times=4)
     assert twins.compiles == 1
+    ((entry,),) = twins.compiled.entries.values()
+    assert entry.program._cache_size() == 1, "XLA compiled the same program again"
+
+
+def test_state_that_is_not_tied_to_a_device_does_not_compile_twice():
+    held = torch.nn.Parameter(torch.Tensor._of(jnp.ones(3)))
+
+    @torch.compile
+    def step(x):
+        with torch.no_grad():
+            held.add_(x)
+        return held.sum()
+
+    assert not held._array().committed
+    assert [float(step(torch.ones(3))) for _ in range(3)] == [6.0, 9.0, 12.0]
+    ((entry,),) = step.entries.values()
+    assert entry.program._cache_size() == 1
 
 
 def test_a_returned_loss_keeps_its_history_and_has_been_walked():
