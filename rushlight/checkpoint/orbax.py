@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from rushlight import _device as devices
 from rushlight import dtypes
@@ -27,7 +28,8 @@ class Checkpointer:
     """Saves and restores the parts of a training run, by step.
 
     A save returns as soon as the contents are safe from later training; they are written in the background. On several
-    hosts every process takes part in each call, and writes the shards it holds.
+    hosts every process takes part in each call, and writes the shards it holds; what each holds by itself (generators,
+    unsharded parameters) is taken from the first.
 
     Args:
         directory: where the steps are kept, one folder each; made if missing.
@@ -86,7 +88,7 @@ class Checkpointer:
             name: {"loads": _loader_of(part) is not None, "state": encode(_state_of(part), name, found, seen)}
             for name, part in parts.items()
         }
-        arrays: dict[str, Any] = {path: tensor._array() for path, tensor in found.items()}
+        arrays: dict[str, Any] = {path: _writable(tensor._array()) for path, tensor in found.items()}
         # While these are held, compiled training steps write elsewhere instead of into them.
         self._held = list(arrays.values())
         described = {key: [list(a.shape), dtypes.from_numpy(a.dtype).name] for key, a in arrays.items()}
@@ -141,9 +143,18 @@ class Checkpointer:
             key: jax.ShapeDtypeStruct(tuple(shape), dtypes.ALL[dtype].np, sharding=where.get(key) or _default())
             for key, (shape, dtype) in (described["arrays"] or {"": [[1], "float32"]}).items()
         }
-        how = {key: self._orbax.ArrayRestoreArgs(sharding=form.sharding) for key, form in like.items()}
+        how = {
+            key: self._orbax.RestoreArgs(restore_type=np.ndarray)
+            if _is_local(form.sharding)
+            else self._orbax.ArrayRestoreArgs(sharding=form.sharding)
+            for key, form in like.items()
+        }
         restore = args.PyTreeRestore(like, restore_args=how)
         arrays = self._manager.restore(step, args=args.Composite(arrays=restore))["arrays"]
+        arrays = {
+            key: jax.device_put(array, like[key].sharding) if _is_local(like[key].sharding) else array
+            for key, array in arrays.items()
+        }
         made: dict[str, Tensor] = {}
 
         def tensor(path: str) -> Tensor:
@@ -185,6 +196,16 @@ class Checkpointer:
 
     def __exit__(self, *exc) -> None:
         self.close()
+
+
+def _is_local(sharding: Any) -> bool:
+    """Whether a process of several holds all of an array by itself."""
+    return jax.process_count() > 1 and sharding.is_fully_addressable
+
+
+def _writable(array: jax.Array) -> Any:
+    """What orbax takes: of an array that every process holds for itself, the first process writes its own."""
+    return np.array(array) if _is_local(array.sharding) else array
 
 
 def _default():

@@ -6,6 +6,7 @@ May import rushlight, jax and orbax.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -174,3 +175,69 @@ def test_sharded_arrays_come_back_sharded(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, env=environment, timeout=120
     )
     assert done.stdout.splitlines()[-1:] == ["done"], done.stderr
+
+
+HOST = """
+    import sys
+    import jax
+    rank, folder, port = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, rank)
+    import numpy as np
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+    import rushlight as torch
+    from rushlight import nn
+    from rushlight.checkpoint.orbax import Checkpointer
+
+    places = NamedSharding(Mesh(np.array(jax.devices()), ("d",)), PartitionSpec("d"))
+
+    class Net(nn.Module):
+        def __init__(self, scale):
+            super().__init__()
+            full = np.arange(16, dtype=np.float32) * scale
+            self.own = nn.Linear(2, 3)
+            self.spread = nn.Parameter(
+                torch.Tensor._of(jax.make_array_from_callback((16,), places, lambda index: full[index]))
+            )
+
+    def run(seed, scale):
+        torch.manual_seed(seed)
+        net = Net(scale)
+        optimizer = torch.optim.Adam(net.own.parameters(), lr=0.25)
+        net.own(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        return net, optimizer, torch.Generator().manual_seed(seed)
+
+    net, optimizer, generator = run(5, 2.0)
+    other = run(6, 0.0)
+    with Checkpointer(folder) as saved:
+        saved.save(1, net=net, optimizer=optimizer, generator=generator, epoch=3)
+        assert saved.restore(net=other[0], optimizer=other[1], generator=other[2]) == {"step": 1, "epoch": 3}
+    parts = [np.asarray(shard.data) for shard in other[0].spread._array().addressable_shards]
+    assert np.concatenate(parts).tolist() == [2.0 * i for i in range(8 * rank, 8 * rank + 8)]
+    assert torch.equal(other[0].own.weight, net.own.weight)
+    assert torch.equal(other[2].get_state(), generator.get_state())
+    print("fine")
+"""
+
+
+def test_two_hosts_write_one_checkpoint(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    code = textwrap.dedent(HOST)
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code, str(rank), str(tmp_path / "run"), str(port)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **flags},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        for host in hosts:
+            out, errors = host.communicate(timeout=120)
+            assert host.returncode == 0 and "fine" in out, errors[-2000:]
+    finally:
+        for host in hosts:
+            host.kill()
