@@ -319,8 +319,10 @@ def check_refusals(entry):
         assert error is not None, f"{call}: torch raised {refused!r}, rushlight raised nothing"
         kinds = [type(e).__name__.lstrip("_") for e in (error, refused)]
         assert kinds[0] == kinds[1], f"{call}: {error!r} is not {refused!r}"
-        if words and re.search(words, str(refused)):
-            assert re.search(words, str(error)), f"{call}: {error!r} says something else than {refused!r}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some of the table's expressions are spelled badly
+            said = not words or not re.search(words, str(refused)) or re.search(words, str(error))
+        assert said, f"{call}: {error!r} says something else than {refused!r}"
 
 
 __all__ = ["check_module", "check_refusals", "module_db"]

@@ -255,8 +255,10 @@ def check_refusals(info):
         assert refused is not None, f"{call}: torch raised nothing"
         assert error is not None, f"{call}: torch raised {refused!r}, rushlight raised nothing"
         assert type(error).__name__ == type(refused).__name__, f"{call}: {error!r} is not {refused!r}"
-        if words and re.search(words, str(refused)):
-            assert re.search(words, str(error)), f"{call}: {error!r} says something else than {refused!r}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some of the table's expressions are spelled badly
+            said = not words or not re.search(words, str(refused)) or re.search(words, str(error))
+        assert said, f"{call}: {error!r} says something else than {refused!r}"
 
 
 __all__ = ["check_compiled", "check_optimizer", "check_refusals", "optim_db"]
