@@ -212,6 +212,9 @@ LAYOUTS = {
     ),
     "only_average": (lambda: {"ema": state("module."), "step": 2}, r"checkpoint\['ema'\], strip_prefix='module.'"),
     "averaged_model": (average, "as AveragedModel saves them.*'.n_averaged.': None"),
+    "beside_its_average": (
+        lambda: {**state(), **state("ema."), "ema.count": torch.tensor(1)}, r"a second time, under 'ema\.'.*None}"
+    ),
     "ema_pytorch": (
         lambda: {**state("online_model."), **state("ema_model."), "initted": torch.tensor(True)},
         "begin with 'ema_model.', which an average of the weights adds.*strict=False",

@@ -333,10 +333,24 @@ def _nested(own: dict, given: Mapping, entries: Mapping) -> str | None:
     )
 
 
+def _second_copy(own: dict, unexpected: list[str]) -> str | None:
+    """The line for a state dict that holds the model once more under a prefix, as an average is kept."""
+    share, old, new = _covered(list(own), unexpected)
+    if share <= 0.5 or new or any(not key.startswith(old) for key in unexpected):
+        return None
+    return (
+        f"state_dict holds the model a second time, under '{old}'. Remedy: "
+        f"model.load_state_dict(state_dict, key_map={{{'^' + re.escape(old)!r}: None}}), or load "
+        f"{{k.removeprefix('{old}'): v for k, v in state_dict.items() if k.startswith('{old}')}} to take that one."
+    )
+
+
 def _prefixes(own: dict, missing: list[str], unexpected: list[str]) -> str | None:
     """The line for keys that differ from the model's by their beginning alone."""
-    if not missing or not unexpected:
+    if not unexpected:
         return None
+    if not missing:
+        return _second_copy(own, unexpected)
     share, old, new = _covered(missing, unexpected)
     if share <= 0.5 or old == new:
         return None
