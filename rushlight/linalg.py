@@ -11,9 +11,6 @@ from .ops.linalg_factor import (
     cholesky,
     cholesky_ex,
     householder_product,
-    ldl_factor,
-    ldl_factor_ex,
-    ldl_solve,
     lu,
     lu_factor,
     lu_factor_ex,
@@ -37,6 +34,7 @@ from .ops.linalg_solve import (
 )
 from .ops.linalg_solve import linalg_diagonal as diagonal
 from .ops.linalg_spectra import eig, eigh, eigvals, eigvalsh, svd, svdvals
+from .ops.linalg_symmetric import ldl_factor, ldl_factor_ex, ldl_solve
 from .ops.norms import linalg_norm as norm
 from .ops.norms import matrix_norm, vector_norm
 from .ops.products import linalg_cross as cross

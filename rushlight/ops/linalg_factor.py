@@ -11,7 +11,6 @@ import numpy as np
 from jax.lax import linalg as lapack
 
 from .. import dtypes
-from .._errors import not_supported
 from .._tensor.tensor import Tensor
 from ._op import Array, op, scalar_name
 from ._results import named
@@ -360,20 +359,3 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
             f"torch.ormqr: other.shape[{-2 if left else -1}] must be greater than or equal to tau.shape[-1]"
         )
     return _ormqr(input, tau, other, left, transpose, out=out)
-
-
-# -- what jax does not have -----------------------------------------------------------------------------------------
-
-
-def _without(name, instead):
-    def function(*args, **kwargs):
-        raise not_supported(f"torch.linalg.{name}", instead)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Not offered: jax has no symmetric indefinite factorization. {instead}"
-    return function
-
-
-ldl_factor = _without("ldl_factor", "Use torch.linalg.lu_factor.")
-ldl_factor_ex = _without("ldl_factor_ex", "Use torch.linalg.lu_factor_ex.")
-ldl_solve = _without("ldl_solve", "Use torch.linalg.lu_factor and lu_solve.")

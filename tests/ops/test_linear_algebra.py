@@ -87,9 +87,26 @@ def test_shapes_and_dtypes_are_checked(call, text):
         call()
 
 
-def test_what_jax_lacks_says_what_to_use():
-    with pytest.raises(NotImplementedError, match=r"Use torch\.linalg\.lu_factor"):
-        torch.linalg.ldl_factor(A)
+def test_symmetric_indefinite_systems():
+    """With pivots of one row and of two, of zero diagonals, alone and inside a program."""
+    torch.manual_seed(0)
+    for n, zero in ((6, False), (9, True)):
+        S = torch.randn(2, n, n, dtype=torch.complex128)
+        for S, hermitian in ((S + S.mT, False), (S + S.mH, True), (S.real + S.real.mT, True)):  # noqa: B020, PLW2901
+            if zero:
+                S.diagonal(dim1=-2, dim2=-1).zero_()
+            X = torch.randn(2, n, 3, dtype=S.dtype)
+
+            def solve(S, B, hermitian=hermitian):
+                factors = torch.linalg.ldl_factor_ex(S, hermitian=hermitian)
+                return torch.linalg.ldl_solve(factors.LD, factors.pivots, B, hermitian=hermitian)
+
+            assert torch.allclose(solve(S, S @ X), X)
+            assert torch.allclose(torch.compile(solve, fullgraph=True)(S, S @ X), X)
+            if zero:
+                assert (torch.linalg.ldl_factor(S, hermitian=hermitian).pivots < 0).any()
+    with pytest.raises(torch.linalg.LinAlgError, match="The diagonal element 1 of D is zero"):
+        torch.linalg.ldl_factor(torch.zeros(2, 2))
 
 
 def test_gradients_by_hand():

@@ -14,7 +14,6 @@ _SPARSE = "rushlight has no sparse layout"
 _QUANTIZED = "rushlight has no scaled low-precision matrix products"
 _CUDA = "no sample runs on the CPU"
 _BACKWARD = "torch's hand-written derivative; rushlight takes derivatives from jax.vjp"
-_LDL = "jax has no symmetric indefinite factorization"
 _KERNEL = "compiles CUDA source at run time"
 
 NOT_OFFERED = {
@@ -37,9 +36,6 @@ NOT_OFFERED = {
     "_native_batch_norm_legit": _COMPILER,
     "_batch_norm_with_update": _COMPILER,
     "chalf": "XLA has no complex numbers of half precision",
-    "linalg.ldl_factor": _LDL,
-    "linalg.ldl_factor_ex": _LDL,
-    "linalg.ldl_solve": _LDL,
     "nn.functional.batch_norm/without_cudnn": _CUDA,
     "jiterator_unary": _KERNEL,
     "jiterator_binary": _KERNEL,
