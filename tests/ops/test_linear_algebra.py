@@ -91,8 +91,8 @@ def test_symmetric_indefinite_systems():
     """With pivots of one row and of two, of zero diagonals, alone and inside a program."""
     torch.manual_seed(0)
     for n, zero in ((6, False), (9, True)):
-        S = torch.randn(2, n, n, dtype=torch.complex128)
-        for S, hermitian in ((S + S.mT, False), (S + S.mH, True), (S.real + S.real.mT, True)):  # noqa: B020, PLW2901
+        R = torch.randn(2, n, n, dtype=torch.complex128)
+        for S, hermitian in ((R + R.mT, False), (R + R.mH, True), (R.real + R.real.mT, True)):
             if zero:
                 S.diagonal(dim1=-2, dim2=-1).zero_()
             X = torch.randn(2, n, 3, dtype=S.dtype)
