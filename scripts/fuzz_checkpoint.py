@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
+import importlib
 import importlib.util
 import io
 import os
@@ -33,9 +34,12 @@ import numpy as np
 import rushlight as torch
 from rushlight import checkpoint, nn
 from rushlight.checkpoint.archive_writer import ArchiveWriter
+from rushlight.inspect import UnreadableFile, open_source, report, verify
 
+for _name in ("npz_file", "safetensors_file", "torch_file"):
+    importlib.import_module(f"rushlight.inspect.{_name}")  # or the first file of its kind would
 # What the reader may say; everything else is a finding.
-REFUSED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, MemoryError)
+REFUSED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, MemoryError, UnreadableFile)
 SECONDS, MEGABYTES = 2.0, 500
 # Events of the interpreter that no file may cause.
 FORBIDDEN = (
@@ -101,11 +105,12 @@ def check(data: bytes) -> None:
         return
     form = data[0] % (len(FORMS) + 1)
     weights_only = bool(data[0] & 0x80)
-    if form == len(FORMS):
-        _measured(lambda: _from_path(data[1:], ".safetensors"), data)
-        return
-    body = FORMS[form](data[1:])
-    if data[0] & 0x40:
+    body = FORMS[form](data[1:]) if form < len(FORMS) else data[1:]
+    if data[0] & 0x20:
+        _measured(lambda: _with_tools(body, ".pt" if form < len(FORMS) else ".safetensors"), data)
+    elif form == len(FORMS):
+        _measured(lambda: _from_path(body, ".safetensors"), data)
+    elif data[0] & 0x40:
         _measured(lambda: _from_path(body, ".pt", weights_only), data)
     else:
         _measured(lambda: _touch(checkpoint.load(io.BytesIO(body), weights_only=weights_only)), data)
@@ -119,6 +124,17 @@ def _from_path(body: bytes, ending: str, weights_only: bool = True) -> None:
     with open(path, "wb") as file:
         file.write(body)
     _touch(checkpoint.load(path, mmap=True, weights_only=weights_only))
+
+
+def _with_tools(body: bytes, ending: str) -> None:
+    """What ``rushlight inspect`` and ``rushlight verify`` do."""
+    path = os.path.join(_scratch.name, "y" + ending)
+    with open(path, "wb") as file:
+        file.write(body)
+    verify.verify(path)
+    with open_source(path) as source:
+        source.entries = [entry for entry in source.entries if entry.count < 10_000]
+        report.inspection(source)
 
 
 def _touch(found) -> None:
@@ -189,14 +205,13 @@ def seeds() -> list[bytes]:
         for legacy in (False, True):
             file = io.BytesIO()
             checkpoint.save(obj, file, _use_new_zipfile_serialization=not legacy)
-            out += [bytes([first]) + file.getvalue() for first in (0x00, 0x80, 0x40)]
+            out += [bytes([first]) + file.getvalue() for first in (0x00, 0x84, 0x42, 0x24)]
             if not legacy:
                 body = _record(file.getvalue(), b"data.pkl")
-                out += [bytes([first]) + body for first in (0x01, 0x81, 0x02)]
-                out.append(bytes([0x03]) + body)
+                out += [bytes([first]) + body for first in (0x01, 0x85, 0x43, 0x25, 0x02, 0x03, 0x21)]
     system = b"cos\nsystem\nX\x04\x00\x00\x00echo\x85R."
     for text in (system, b"cbuiltins\ngetattr\n(cbuiltins\nstr\nX\x03\x00\x00\x00mrotR."):
-        out += [bytes([first]) + b"\x80\x02" + text for first in (0x01, 0x81)]
+        out += [bytes([first]) + b"\x80\x02" + text for first in (0x01, 0x85, 0x25)]
     with tempfile.TemporaryDirectory() as folder:
         if importlib.util.find_spec("safetensors"):
             path = os.path.join(folder, "x.safetensors")
