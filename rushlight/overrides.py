@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._errors import missing_name
+from ._errors import missing_name, not_supported
 from ._tensor.tensor import Tensor
 
 
@@ -68,8 +68,24 @@ def is_tensor_like(inp: Any) -> bool:
     return isinstance(inp, Tensor) or hasattr(type(inp), "__torch_function__")
 
 
+class TorchFunctionMode:
+    """A block in which a class would take over every operator; subclasses may be written, entering one is refused.
+
+    Raises:
+        NotImplementedError: on entering.
+    """
+
+    def __enter__(self) -> Any:
+        raise not_supported(
+            "torch.overrides.TorchFunctionMode", "Module hooks see what goes into modules and what comes out of them."
+        )
+
+    def __exit__(self, *exc: Any) -> None:
+        return None
+
+
 def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
 
 
-__all__ = ["handle_torch_function", "has_torch_function", "is_tensor_like"]
+__all__ = ["TorchFunctionMode", "handle_torch_function", "has_torch_function", "is_tensor_like"]

@@ -85,6 +85,30 @@ def test_collectives_of_one_process_copy():
         functional.all_to_all_single(x, [3], None, None)
 
 
+def test_blocks_that_wait_for_nobody():
+    from rushlight.distributed.algorithms.join import Join, Joinable, JoinHook
+
+    with Join([Joinable()], enable=True):
+        Join.notify_join_context(Joinable())
+    assert isinstance(Joinable().join_hook(), JoinHook)
+    with pytest.raises(ValueError, match="at least one joinable"):
+        Join([])
+
+
+def test_modes_may_be_written_and_not_entered():
+    class Mine(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    with pytest.raises(NotImplementedError, match="TorchFunctionMode"), Mine():
+        pass
+
+
+def test_the_build_describes_itself():
+    assert f"PyTorch {torch.__version__}" in torch.__config__.show()
+    assert "cores" in torch.__config__.parallel_info()
+
+
 def test_marks_for_tracers_change_nothing():
     assert torch.compiler.allow_in_graph(len) is len and torch._dynamo.assume_constant_result(len) is len
     assert not torch.compiler.is_exporting() and torch._dynamo.utils.is_compile_supported("cpu")

@@ -11,19 +11,20 @@ from processes import run_code
 import rushlight as torch
 
 MODULES = [
-    "accelerator", "amp", "autograd.anomaly_mode", "autograd.functional", "autograd.grad_mode",
-    "autograd.profiler", "backends.cudnn", "backends.mps", "compiler", "cuda.amp", "distributed", "fft", "func",
-    "futures", "fx", "hub", "jit", "jit.annotations", "linalg", "mps", "multiprocessing", "nn.attention",
-    "nn.common_types", "nn.functional", "nn.init", "nn.modules.activation", "nn.modules.batchnorm",
-    "nn.modules.container", "nn.modules.conv", "nn.modules.linear", "nn.modules.loss", "nn.modules.module",
-    "nn.modules.utils", "nn.parallel", "nn.parameter", "nn.utils.rnn", "onnx", "optim.lr_scheduler", "overrides",
-    "profiler", "serialization", "special", "storage", "testing", "torch_version", "types", "utils._pytree",
-    "utils.checkpoint", "utils.data", "utils.data.distributed", "utils.dlpack", "utils.hooks", "utils.model_zoo",
-    "version", "xpu", "_C", "_dynamo", "_dynamo.utils", "_higher_order_ops.associative_scan", "ao.nn.quantized",
-    "ao.quantization", "cuda.graphs", "cuda.streams", "distributed._functional_collectives", "distributed.checkpoint",
-    "distributed.checkpoint.hf_storage", "distributed.device_mesh", "distributed.distributed_c10d", "distributed.fsdp",
-    "distributed.tensor", "distributed.tensor._utils", "distributed.tensor.placement_types", "fx.graph_module",
-    "library", "nn.attention.flex_attention", "onnx.symbolic_helper", "onnx.symbolic_opset11", "quantization",
+    "accelerator", "amp", "autograd.anomaly_mode", "autograd.functional", "autograd.grad_mode", "autograd.profiler",
+    "backends.cudnn", "backends.mps", "compiler", "cuda.amp", "distributed", "fft", "func", "futures", "fx", "hub",
+    "jit", "jit.annotations", "linalg", "mps", "multiprocessing", "nn.attention", "nn.common_types", "nn.functional",
+    "nn.init", "nn.modules.activation", "nn.modules.batchnorm", "nn.modules.container", "nn.modules.conv",
+    "nn.modules.linear", "nn.modules.loss", "nn.modules.module", "nn.modules.utils", "nn.parallel", "nn.parameter",
+    "nn.utils.rnn", "onnx", "optim.lr_scheduler", "overrides", "profiler", "serialization", "special", "storage",
+    "testing", "torch_version", "types", "utils._pytree", "utils.checkpoint", "utils.data", "utils.data.distributed",
+    "utils.dlpack", "utils.hooks", "utils.model_zoo", "version", "xpu", "_C", "_dynamo", "_dynamo.utils",
+    "_higher_order_ops.associative_scan", "ao.nn.quantized", "ao.quantization", "cuda.graphs", "cuda.streams",
+    "distributed._functional_collectives", "distributed.checkpoint", "distributed.checkpoint.hf_storage",
+    "distributed.device_mesh", "distributed.distributed_c10d", "distributed.fsdp", "distributed.tensor",
+    "distributed.tensor._utils", "distributed.tensor.placement_types", "fx.graph_module", "library",
+    "nn.attention.flex_attention", "distributed.algorithms.join", "__config__", "onnx.symbolic_helper",
+    "onnx.symbolic_opset11", "quantization",
 ]  # fmt: skip
 
 

@@ -69,5 +69,5 @@ def noise(*shape: int, seed: int = 0) -> Any:
 def load() -> list[Program]:
     """The whole list."""
     if not PROGRAMS:
-        from . import audio, language, plain, vision  # noqa: F401
+        from . import audio, generative, language, plain, vision  # noqa: F401
     return PROGRAMS

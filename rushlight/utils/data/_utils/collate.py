@@ -6,6 +6,7 @@ May import the Tensor, dtypes and device, and rushlight's functions at call time
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from rushlight import dtypes
 from rushlight._tensor.tensor import Tensor, from_host, to_device
 
 _TEXT_KINDS = "SaUO"
+np_str_obj_array_pattern = re.compile(f"[{_TEXT_KINDS}]")  # torch's name for it, which other packages import
 _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 
 # In a worker process the default functions make arrays only, so that the worker need not start XLA.
