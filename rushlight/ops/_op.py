@@ -20,7 +20,9 @@ from .._errors import type_name
 from .._graph.engine import Values
 from .._graph.modes import state
 from .._tensor.program import OpNode, Program, staged
+from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
+from .._tensor.unread import Unread
 from . import _promotion
 
 # What the annotations of pure functions mean to a type checker.
@@ -381,11 +383,17 @@ class Op:
 
 def view_of(base: Tensor, program: Program, dynamic=()) -> Tensor:
     """A tensor that shares ``base``'s storage and looks at it through ``program``."""
-    out = execute(program, (base, *dynamic))
-    cache = out._storage.array
-    out._storage = storage = base._storage
-    out._path = (*base._path, (program, tuple(dynamic)))
-    out._cache, out._cache_version = cache, storage.version
+    storage = base._storage
+    if (
+        storage.__class__ is Storage and type(storage.array) is _Concrete and state.trace is None
+        and state.vmap is None and state.dual is None
+    ):  # fmt: skip
+        out = _unread_view(base, program, dynamic)
+    else:
+        out = execute(program, (base, *dynamic))
+        out._cache, out._cache_version = out._storage.array, storage.version
+        out._storage = storage
+        out._path = (*base._path, (program, tuple(dynamic)))
     root = base._base
     if root is None:
         out._base, out._relative = base, ((program, tuple(dynamic)),)
@@ -396,6 +404,41 @@ def view_of(base: Tensor, program: Program, dynamic=()) -> Tensor:
     if state.dual is not None:
         state.dual.view(out, base, (program, tuple(dynamic)))
     return out
+
+
+# What an array is outside of a trace.
+_Concrete = type(jnp.zeros(()))
+
+
+def _unread_view(base: Tensor, program: Program, dynamic) -> Tensor:
+    """A view that nothing is computed for until somebody reads it: many are only written, or viewed again."""
+    form = base._form()
+    key = "view", form.shape, form.dtype
+    found = program._derivatives.get(key)
+    if found is None:
+        made = jax.eval_shape(program.flat, jax.ShapeDtypeStruct(form.shape, form.dtype), *dynamic)
+        found = program._derivatives[key] = made.shape, made.dtype
+    storage = base._storage
+    out = object.__new__(Tensor)
+    out._storage = storage
+    out._path = path = (*base._path, (program, tuple(dynamic)))
+    out._unread = Unread(
+        found[0], found[1], functools.partial(_read_view, base, program, dynamic), path, storage.version
+    )
+    edge = base._edge() if state.grad and (base._requires_grad or base._base is not None) else None
+    if edge is not None and program.differentiable and found[1].kind in "fcV":
+        edges = [edge, *(None for _ in dynamic)]
+        out._node, out._index = OpNode(program, [base._array(), *dynamic], edges, 1), 0
+        out._requires_grad = True
+    else:
+        out._node, out._index, out._requires_grad = None, 0, False
+        if state.inference:
+            out._inference = True
+    return out
+
+
+def _read_view(base: Tensor, program: Program, dynamic, array):
+    return program.fwd(base._array(), *dynamic)
 
 
 def in_place(self: Tensor, result: Tensor, name: str) -> Tensor:

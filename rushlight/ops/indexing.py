@@ -95,6 +95,27 @@ def _view_slices(self: Tensor, items: dict) -> Tensor:
     return view_of(self, program, dynamic)
 
 
+def _row(self: Tensor, index: int, shape) -> Tensor:
+    """``tensor[index]`` for a number."""
+    from ._op import view_of
+
+    n = shape[0]
+    if not -n <= index < n:
+        raise IndexError(f"index {index} is out of bounds for dimension 0 with size {n}")
+    start = index % n
+    program = _slice_program((1, *shape[1:]), (1,) * len(shape), (0,), True)
+    if not start:
+        return view_of(self, program, ())
+    return view_of(self, program, (_number(start), *(_ZERO,) * (len(shape) - 1)))
+
+
+_ZERO = np.int32(0)
+
+
+def _number(start: int):
+    return np.int32(start) if start < 2**31 else np.int64(start)
+
+
 def _as_index(item):
     """Turn an index item into what the two paths below understand.
 
@@ -201,6 +222,10 @@ _MASKS = (dtypes.bool_, dtypes.uint8)
 
 def getitem(self: Tensor, key):
     """``tensor[key]``: a view for ints, slices, None and Ellipsis; a copy for masks and integer tensors."""
+    if type(key) is int:
+        shape = self._form().shape
+        if shape:
+            return _row(self, key, shape)
     view, layout = _parse(self, key)
     advanced = any(isinstance(i, Tensor) for i in layout)
     out = self if view is None else view
