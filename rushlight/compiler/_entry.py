@@ -64,13 +64,12 @@ class Entry:
     Args:
         result: what the trace found.
         leaves: the arguments it was traced with.
-        numbers: the numbers that are inputs.
         static: ``(place, value)`` of the numbers among the arguments that are constants of the program.
     """
 
-    def __init__(self, result, leaves, numbers, static):
+    def __init__(self, result, leaves, static):
         trace = result.trace
-        self.result, self.numbers, self.static = result, numbers, static
+        self.result, self.numbers, self.static = result, trace.numbers, static
         self._guards(trace, leaves)
         self._programs(result, trace)
         result.trace = result.closed = None  # they hold on to the arrays of the first call

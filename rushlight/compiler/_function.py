@@ -21,7 +21,7 @@ from .._graph.modes import state
 from . import _explain
 from ._entry import Entry, varying
 from ._layers import NotAlike, Watch, find_stacks
-from ._numbers import Argument
+from ._numbers import Argument, Row
 from ._recent import Recent, recent
 from ._roots import Found, is_module, is_optimizer
 from ._trace import MoreState, Trace, Unsupported
@@ -200,7 +200,7 @@ class Compiled:
                 raise Unsupported("new state turns up on every run", "Create tensors and optimizers outside.")
             inputs = {n.place for n in numbers if isinstance(n, Argument)}
             static = [(i, v) for i, v in enumerate(leaves.numbers) if i not in inputs]
-            entry = Entry(result, leaves, numbers, static)
+            entry = Entry(result, leaves, static)
         except BaseException:
             for _, undo in created:
                 undo()
@@ -218,7 +218,9 @@ class Compiled:
         roll = watch.proven if watch is not None else ()
         while roll:
             try:
-                return Trace(found, leaves, numbers, Watch(places, roll)).run(self.function, args, kwargs)
+                depth = max(len(stack.blocks) for stack, _ in places.values() if id(stack) in roll)
+                inputs = [*numbers, *map(Row, range(depth))]
+                return Trace(found, leaves, inputs, Watch(places, roll)).run(self.function, args, kwargs)
             except NotAlike as error:
                 roll.discard(id(error.stack))
         return result

@@ -224,7 +224,7 @@ class _Loop:
             if i not in carry_at:
                 rows, n = next(supply), index[id(inner.states[i])]
                 for k, block in enumerate(self.own):
-                    block[n]._storage.write(rows[k])
+                    block[n]._storage.write(self.trace.row(rows, k))
         for i, k in carry_at.items():
             inner.states[i].write(moving[k])
         out = Tensor._of(y, x.device)
@@ -290,7 +290,7 @@ class _Loop:
                 results.append(first)
             elif kind == "layer":
                 row = next(of_layers)
-                results += [row[k] for k in range(len(self.own))]
+                results += [self.trace.row(row, k) for k in range(len(self.own))]
             else:
                 results.append(next(of_all))
         return results

@@ -1,9 +1,13 @@
 """Owns the places that a varying number is read from: an argument, an attribute, a closure's cell, a global name.
 
-May import nothing of rushlight.
+May import jax alone.
 """
 
 from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
 
 
 class Argument:
@@ -75,6 +79,33 @@ class Name:
             self.home[self.name] = value
         else:
             self.home.cell_contents = value
+
+
+class Row:
+    """The number ``n``, which XLA is not to know.
+
+    Taking row after row out of a stack by numbers that are constants makes a kernel of each; by inputs, they share one.
+    """
+
+    def __init__(self, n: int):
+        self.n = n
+        self.key = "row", n
+
+    def get(self, leaves):
+        """Its value, which is always the same."""
+        return _row(self.n)
+
+    def install(self, traced, trace, values) -> None:
+        """Let the loops over layers find ``traced``."""
+        trace.ordinals.append(traced)
+
+    def put_back(self) -> None:
+        """Undo ``install``: the trace is over."""
+
+
+@functools.cache
+def _row(n: int):
+    return jnp.asarray(n, jnp.int32)
 
 
 def look_up(home, name: str):

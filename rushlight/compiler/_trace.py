@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from .._graph import engine
@@ -111,6 +112,14 @@ class Trace:
         if held is None:
             held = self.rows[tuple(map(id, arrays))] = jnp.stack(arrays), arrays
         return held[0]
+
+    def row(self, joined, k: int):
+        """A row, taken by a number that XLA does not know."""
+        zeros = [np.int32(0)] * (joined.ndim - 1)
+        taken = jax.lax.dynamic_slice(
+            joined, [self.ordinals[k], *zeros], [1, *joined.shape[1:]], allow_negative_indices=False
+        )
+        return taken.reshape(joined.shape[1:])
 
     def host(self, action, optimizer) -> None:
         """Do something to an optimizer's numbers on every call: before the program, or after it.
@@ -225,6 +234,7 @@ class Trace:
                 marks.append((t, mark))
         self.attributes: dict = dict(self.outer.attributes) if self.outer is not None else {}
         self.traced_numbers = numbers
+        self.ordinals: list = []
         values = list(self.leaves.numbers)
         for number, traced in zip(self.numbers, numbers):
             number.install(traced, self, values)
