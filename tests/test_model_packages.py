@@ -164,6 +164,14 @@ def test_writing_through_an_expansion_that_repeats_nothing():
         row.expand(2, 3).copy_(torch.ones(2, 3))
 
 
+def test_sizes_to_broadcast_to_may_be_given_one_by_one():
+    row = torch.ones(1, 3)
+    for wide in (row.broadcast_to(2, 3), row.broadcast_to((2, 3)), row.broadcast_to(size=(2, 3))):
+        assert wide.shape == (2, 3)
+    with pytest.raises(TypeError):
+        torch.broadcast_to(row, 2, 3)
+
+
 def test_saving_on_the_cpu_changes_nothing_there():
     x = torch.ones(2, requires_grad=True)
     with torch.autograd.graph.save_on_cpu(pin_memory=True):

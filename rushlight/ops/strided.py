@@ -83,7 +83,10 @@ def broadcast_to(input, size):
     return input.expand(size)
 
 
-attach("broadcast_to", broadcast_to)
+@method(name="broadcast_to")
+def _broadcast_to(self, *sizes, size=None):
+    """This tensor expanded to a size, given whole or number by number."""
+    return self.expand(*sizes) if size is None else self.expand(size)
 
 
 def broadcast_shapes(*shapes):

@@ -25,6 +25,7 @@ class Program:
     rate: float = 1e-2
     slow: bool = False
     note: str = ""
+    values: float = 1e-6
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ LAYOUT = (
     "runs without dropout: PyTorch draws the mask in the order of memory, which here is that of a transposed tensor, "
     "kept by the operators before; rushlight draws in the order of the dimensions"
 )
+POSITIONS = "initial values to 0.0001: a buffer has the sine of positions up to 2500 times powers, which the two round differently"
 SHARED: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -154,7 +155,7 @@ def _() -> tuple:
     return model, noise(2, 20, 16)
 
 
-@program("speechbrain", "TransformerASR", "audio, encoder and decoder")
+@program("speechbrain", "TransformerASR", "audio, encoder and decoder", values=1e-4, note=POSITIONS)
 def _() -> tuple:
     from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 

@@ -230,12 +230,8 @@ def _segmentation(name: str, **options: Any) -> None:
 
 
 _segmentation("Unet", encoder_name="resnet18")
-_segmentation("UnetPlusPlus", encoder_name="mobilenet_v2")
 _segmentation("FPN", encoder_name="efficientnet-b0")
-_segmentation("DeepLabV3Plus", encoder_name="timm-regnety_002")
-_segmentation("Linknet", encoder_name="vgg11_bn")
 _segmentation("PSPNet", encoder_name="resnet18")
-_segmentation("MAnet", encoder_name="resnet18")
 _segmentation("Segformer", encoder_name="mit_b0")
 
 
