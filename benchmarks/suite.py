@@ -26,7 +26,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 ENGINES = ["torch", "torch.compile", "nnx", "equinox", "rushlight", "rushlight.compile"]
-SHOWN = dict(zip(ENGINES, ["torch", "compile", "nnx", "equinox", "eager", "compiled"]))
+SHOWN = dict(zip(ENGINES, ["torch", "t.comp.", "nnx", "equinox", "eager", "compil."]))
 CASES = {"train": "train", "infer": "infer", "infer1": "batch 1"}
 # workload: what it is, and the targets for rushlight compiled / the better of PyTorch's two, for each case
 WORKLOADS = {
