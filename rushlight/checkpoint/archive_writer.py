@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import threading
 import zlib
 
 ALIGNMENT = 64
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20  # so that what has been summed is still in the cache when it is written
 _LIMIT32 = 0xFFFFFFFF
 _UTF8_AND_DESCRIPTOR = 0x0808
 _UTF8 = 0x0800
@@ -62,13 +61,13 @@ class ArchiveWriter:
             + path
             + extra_local
         )
-        summing = _Checksum(data)
+        checksum = 0
         for begin in range(0, size, _CHUNK):
             chunk = data[begin : begin + _CHUNK]
+            checksum = zlib.crc32(chunk, checksum)
             self._put(chunk)
             if advance is not None:
                 advance(len(chunk))
-        checksum = summing.result()
         if size:
             form = "<IIQQ" if wide else "<IIII"
             self._put(struct.pack(form, 0x08074B50, checksum, size, size))
@@ -93,27 +92,6 @@ class ArchiveWriter:
         self._put(struct.pack("<IIQI", 0x07064B50, 0, end, 1))
         few = min(count, 0xFFFF)
         self._put(struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, few, few, min(size, _LIMIT32), min(start, _LIMIT32), 0))
-
-
-class _Checksum:
-    """The checksum of a record; a large one's is computed in a thread while the record is written."""
-
-    def __init__(self, data: memoryview):
-        self._data, self._found = data, 0
-        self._thread = threading.Thread(target=self._work) if len(data) >= _CHUNK else None
-        if self._thread is not None:
-            self._thread.start()
-
-    def _work(self) -> None:
-        self._found = zlib.crc32(self._data)
-
-    def result(self) -> int:
-        """Wait for it."""
-        if self._thread is None:
-            self._work()
-        else:
-            self._thread.join()
-        return self._found
 
 
 def _zip64(size: int, start: int) -> bytes:
