@@ -237,8 +237,7 @@ def write(folder: Path, root: Any, flats: dict[int, Flat], done: Callable[[int],
             described[path][1] = dtypes.from_numpy(arrays[path].dtype).name
         handlers = library.type_handlers
         registry = handlers.create_type_handler_registry(
-            # Copies of all arrays at once are what must not be made.
-            (np.ndarray, handlers.NumpyHandler(deepcopy_host_arrays=False)),
+            (np.ndarray, _one_by_one(handlers)),
             (jax.Array, handlers.ArrayHandler()),
         )
         manager = library.CheckpointManager(
@@ -261,6 +260,19 @@ def write(folder: Path, root: Any, flats: dict[int, Flat], done: Callable[[int],
             )
     for array in arrays.values():
         done(array.nbytes)
+
+
+def _one_by_one(handlers: Any) -> Any:
+    """orbax's way to write numpy arrays, without copies of all of them at once: each waits for the one before."""
+
+    class Handler(handlers.NumpyHandler):
+        async def _background_serialize(self, values: Any, infos: Any, args: Any = None) -> None:
+            args = args or [None] * len(values)
+            for value, info, arg in zip(values, infos, args):
+                await super()._background_serialize([value], [info], [arg])
+                forget(value)
+
+    return Handler(deepcopy_host_arrays=False)
 
 
 def _has_parts(root: Any) -> bool:
