@@ -172,6 +172,17 @@ def test_sizes_to_broadcast_to_may_be_given_one_by_one():
         torch.broadcast_to(row, 2, 3)
 
 
+def test_sizes_may_be_given_by_name():
+    x = torch.arange(6).reshape(shape=(2, 3))
+    assert x.view(size=(3, 2)).shape == x.permute(dims=(1, 0)).shape == (3, 2)
+    assert torch.reshape(x, shape=(6,)).shape == (6,) and x.expand(size=(4, 2, 3)).shape == (4, 2, 3)
+    assert x.float().view(dtype=torch.int32).dtype is torch.int32 and x.tile(dims=(2, 1)).shape == (4, 3)
+    assert torch.zeros(2).resize_(size=(3,)).shape == (3,)
+    for call in (lambda: x.view(shape=(6,)), lambda: x.reshape(6, shape=(6,)), lambda: x.permute(dim=(1, 0))):
+        with pytest.raises(TypeError):
+            call()
+
+
 def test_saving_on_the_cpu_changes_nothing_there():
     x = torch.ones(2, requires_grad=True)
     with torch.autograd.graph.save_on_cpu(pin_memory=True):

@@ -337,9 +337,9 @@ def repeat(self, *sizes, repeats=None):
     return _tile(self, sizes)
 
 
-def tile(input, *dims):
+def tile(input, *times, dims=None):
     """Copies of the tensor along its last dimensions."""
-    dims = sizes_of(dims)
+    dims = sizes_of(times if dims is None else (dims,))
     return _tile(input, (1,) * (input.dim() - len(dims)) + tuple(dims))
 
 

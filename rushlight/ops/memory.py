@@ -28,7 +28,7 @@ def _resized(input: Array, size):
 
 
 @method()
-def resize_(self, *sizes, memory_format=None):
+def resize_(self, *sizes, size=None, memory_format=None):
     """Change the size in place; elements keep their order, and new ones are zero.
 
     Raises:
@@ -36,7 +36,7 @@ def resize_(self, *sizes, memory_format=None):
     """
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
-    size = sizes_of(sizes)
+    size = sizes_of(sizes if size is None else (size,))
     if any(n < 0 for n in size):
         raise RuntimeError(f"Trying to resize tensor with negative dimension {min(size)}: {list(size)}")
     if self._path:

@@ -38,6 +38,22 @@ def sizes_of(args) -> tuple:
     return tuple(n if type(n) is int else n.__index__() for n in args)
 
 
+def _given(function, args, named, names) -> tuple:
+    """Sizes given one by one, or whole under their name.
+
+    Raises:
+        TypeError: another name, or both.
+    """
+    if not named:
+        return args
+    for name in named:
+        if name not in names:
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+    if args or len(named) > 1:
+        raise TypeError(f"{function}(): expected sizes by position or by the name '{names[0]}', received both")
+    return tuple(named.values())
+
+
 def infer_size(sizes, numel: int) -> tuple:
     """Sizes with the one ``-1`` filled in.
 
@@ -110,12 +126,13 @@ def _view_dtype(input: Array, dtype):
 
 
 @method()
-def view(self, *size):
+def view(self, *size, **named):
     """The same elements in another shape, or as another dtype of bits; shares memory.
 
     Raises:
         RuntimeError: the shape does not fit, or the strides do not allow it (use reshape).
     """
+    size = _given("view", size, named, ("size", "dtype"))
     if len(size) == 1 and isinstance(size[0], dtypes.dtype):
         if size[0] is self.dtype:
             return view_of(self, _view.prepare((self, self.shape))[0])
@@ -138,7 +155,7 @@ def _reshape_copy(input: Array, size):
     return input.reshape(size)
 
 
-def reshape(input, *shape):
+def reshape(input, *shape, **named):
     """The same elements in another shape: a view where strides allow it, else a copy.
 
     Example:
@@ -147,6 +164,7 @@ def reshape(input, *shape):
         tensor([[0, 1, 2],
                 [3, 4, 5]])
     """
+    shape = _given("reshape", shape, named, ("shape",))
     wanted = infer_size(sizes_of(shape), input.numel())
     if input._path:
         old, strides, _ = input._geometry()
@@ -223,8 +241,9 @@ def _permute(input: Array, dims):
     return input.transpose(dims)
 
 
-def permute(input, *dims):
+def permute(input, *dims, **named):
     """The dimensions in another order."""
+    dims = _given("permute", dims, named, ("dims",))
     ndim = input.dim()
     order = sizes_of(dims) if dims else ()
     if len(order) != ndim:

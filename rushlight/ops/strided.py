@@ -39,9 +39,9 @@ def _expand(input: Array, size):
 
 
 @method()
-def expand(self, *size, implicit=False):
+def expand(self, *sizes, size=None, implicit=False):
     """Repeat dimensions of size 1 without copying; -1 keeps a size."""
-    size, shape = sizes_of(size), self._array().shape
+    size, shape = sizes_of(sizes if size is None else (size,)), self._array().shape
     lead = len(size) - len(shape)
     if lead < 0:
         raise RuntimeError(

@@ -13,7 +13,7 @@ LAYOUT = (
     "runs without dropout: PyTorch draws the mask in the order of memory, which here is that of a transposed tensor, "
     "kept by the operators before; rushlight draws in the order of the dimensions"
 )
-POSITIONS = "initial values to 0.0001: a buffer has the sine of positions up to 2500 times powers, which the two round differently"
+POSITIONS = "initial values to 0.0001: sines of positions up to 2500 times powers, which the two round differently"
 SHARED: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -144,13 +144,13 @@ def _() -> tuple:
     return model, noise(2, 40, 8)
 
 
-@program("speechbrain", "CRDNN", "audio, convolutional, recurrent")
+@program("speechbrain", "CRDNN", "audio, convolutional, recurrent", note=LAYOUT)
 def _() -> tuple:
     from speechbrain.lobes.models.CRDNN import CRDNN
 
     model = CRDNN(
         input_shape=[2, 20, 16], cnn_blocks=1, cnn_channels=(4,), rnn_layers=1, rnn_neurons=8, dnn_blocks=1,
-        dnn_neurons=8, rnn_bidirectional=True,
+        dnn_neurons=8, rnn_bidirectional=True, dropout=0.0,
     )  # fmt: skip
     return model, noise(2, 20, 16)
 
