@@ -13,7 +13,7 @@ from .._graph.modes import state
 from .._graph.node import Node
 from .._tensor.program import Program
 from .._tensor.tensor import Tensor
-from ..ops._op import execute
+from ..ops._execute import execute
 from ..ops.creation import ones_like, zeros_like
 from ._tree import flatten, unflatten
 

@@ -404,7 +404,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 def type_of(tensor: Tensor) -> str:
     """torch's C++ name of a tensor's dtype."""
-    from ..ops._op import scalar_name
+    from ..ops._execute import scalar_name
 
     return scalar_name(tensor.dtype)
 

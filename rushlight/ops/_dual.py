@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from .._graph.modes import state
 from .._tensor.program import Program
 from .._tensor.tensor import Tensor
-from . import _op
+from . import _execute
 
 
 class Level:
@@ -53,10 +53,10 @@ class Level:
         return tensor
 
     def execute(self, program: Program, inputs, cls) -> Any:
-        """What ``_op.execute`` does, with tangents."""
+        """What ``_execute.execute`` does, with tangents."""
         tangents = [self.get(x) if isinstance(x, Tensor) else None for x in inputs]
         with paused():
-            out = _op.execute(program, inputs, cls)
+            out = _execute.execute(program, inputs, cls)
             if not program.differentiable or state.inference or all(t is None for t in tangents):
                 return out
             outs = out if type(out) is tuple else (out,)
@@ -66,7 +66,7 @@ class Level:
             places = [i for i, o in enumerate(outs) if jnp.issubdtype(o._form().dtype, jnp.inexact)]
             if places:
                 push = _pushforward(program, tuple([t is not None for t in tangents]), tuple(places))
-                moved = _op.execute(push, [*inputs, *(t for t in tangents if t is not None)])
+                moved = _execute.execute(push, [*inputs, *(t for t in tangents if t is not None)])
                 for place, tangent in zip(places, moved):
                     self.put(outs[place], tangent)
         return out
@@ -139,7 +139,7 @@ def _zeros(like: Tensor) -> Tensor:
 def _viewed(tensor: Tensor, steps) -> Tensor:
     with paused():
         for program, dynamic in steps:
-            tensor = _op.view_of(tensor, program, dynamic)
+            tensor = _execute.view_of(tensor, program, dynamic)
     return tensor
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, attach, method, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, attach, method, op
 from ._promotion import cast, common, compare
 
 # -- comparisons ----------------------------------------------------------------------------------------------------

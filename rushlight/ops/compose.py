@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
-from ._op import Array, op, scalar_name, write_out
+from ._execute import scalar_name, write_out
+from ._op import Array, op
 
 
 def complex_(real, imag, *, out=None):

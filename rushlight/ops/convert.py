@@ -35,7 +35,7 @@ class _Move:
 
 
 def _moved(self: Tensor, where: devices.device) -> Tensor:
-    from ._op import _wrap
+    from ._execute import _wrap
 
     if self.device.type == "meta":
         raise NotImplementedError(

@@ -18,8 +18,9 @@ from .._graph.engine import Values
 from .._graph.modes import state
 from .._tensor.tensor import Tensor, from_host, to_device
 from .._tensor.unread import LazyStorage
+from ._execute import write_out
 from ._host_data import host_data
-from ._op import method, write_out
+from ._op import method
 from ._promotion import of_number
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import dtypes
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from ._promotion import cast
 from .creation import _finish, _options, to_device
 from .join import roll

@@ -70,7 +70,7 @@ def _slice_program(sizes, steps, drop, dynamic: bool):
 
 def _view_slices(self: Tensor, items: dict) -> Tensor:
     """A view for ints and slices by dimension."""
-    from ._op import view_of
+    from ._execute import view_of
 
     shape = self._array().shape
     starts, sizes, steps, drop = [], [], [], []
@@ -97,7 +97,7 @@ def _view_slices(self: Tensor, items: dict) -> Tensor:
 
 def _row(self: Tensor, index: int, shape) -> Tensor:
     """``tensor[index]`` for a number."""
-    from ._op import view_of
+    from ._execute import view_of
 
     n = shape[0]
     if not -n <= index < n:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._graph.modes import state
-from ._op import scalar_name, write_out
+from ._execute import scalar_name, write_out
 from .search import on_host
 
 

@@ -12,7 +12,8 @@ from jax.lax import linalg as lapack
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from ._results import named
 from .linalg_checks import (
     LinAlgError,

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import dtypes
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from ._results import named
 from .linalg_checks import LinAlgError, first_failure, need_inexact, need_matrices, need_square, write_named
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from . import nn_norm, nn_resize
-from ._op import Array, op, write_out
+from ._execute import write_out
+from ._op import Array, op
 from .shape import wrap_dim
 
 # -- normalizations, with the statistics they found -----------------------------------------------------------------

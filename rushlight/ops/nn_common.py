@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .. import dtypes
-from ._op import scalar_name
+from ._execute import scalar_name
 
 LOW = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 _C_NAMES = {

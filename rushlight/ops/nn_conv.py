@@ -10,7 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from .nn_common import c_name, dtype_of, joined
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from jax import lax
 
 from .._tensor.tensor import Tensor
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from .creation import tensor
 from .nn_common import concrete, dtype_of
 from .nn_loss import reduce_loss, reduction_of

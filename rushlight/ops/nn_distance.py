@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._op import Array, Number, op, write_out
+from ._execute import write_out
+from ._op import Array, Number, op
 from .nn_common import widen
 from .nn_loss import reduce_loss, reduction_of
 from .shape import wrap_dim

@@ -5,7 +5,8 @@ May import the door, the random operators and jax.
 
 from __future__ import annotations
 
-from ._op import Array, Number, in_place, op
+from ._execute import in_place
+from ._op import Array, Number, op
 from .creation import empty, empty_like
 from .random import memory_order
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from .nn_common import LOW, c_name, dtype_of
 
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from .. import dtypes
 from .._graph.modes import state
-from ._op import Array, Number, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, Number, op
 from .nn_common import concrete, dtype_of, need_float, widen
 
 

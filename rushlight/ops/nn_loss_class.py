@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from .. import dtypes
-from ._op import Array, Number, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, Number, op
 from .nn_common import concrete, dtype_of, need_float, widen
 from .nn_loss import reduce_loss, reduction_of
 

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._op import Array, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, op
 from .nn_common import concrete, dtype_of, sizes
 
 

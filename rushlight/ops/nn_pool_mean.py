@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._op import Array, op, write_out
+from ._execute import write_out
+from ._op import Array, op
 from .nn_common import widen
 from .nn_pool import (
     _max_pool,

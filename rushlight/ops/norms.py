@@ -10,7 +10,8 @@ import math
 import jax.numpy as jnp
 
 from .. import dtypes
-from ._op import Array, attach, in_place_form, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, attach, in_place_form, op
 from ._promotion import cast
 from .reduce import dims_of, need_elements
 from .shape import wrap_dim

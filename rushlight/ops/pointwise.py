@@ -15,7 +15,8 @@ from jax.core import Tracer
 from .. import dtypes
 from .._errors import type_name
 from .._tensor.tensor import Tensor
-from ._op import Array, Number, attach, in_place_form, op, write_out
+from ._execute import write_out
+from ._op import Array, Number, attach, in_place_form, op
 from ._promotion import cast, common, is_number, result_dtype
 
 # -- adding and multiplying -----------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, Number, attach, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, Number, attach, op
 from ._promotion import cast
 from .shape import wrap_dim
 

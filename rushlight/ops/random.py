@@ -20,7 +20,8 @@ from .._tensor.unread import write_later
 from .._tensor.views import is_contiguous
 from ..random import continuous, discrete, distributions, replay
 from ..random.generator import Generator, generator_of
-from ._op import Array, method, op, scalar_name, write_out
+from ._execute import scalar_name, write_out
+from ._op import Array, method, op
 from .creation import _check_layout, _finish, _options, shape_of
 
 
@@ -131,7 +132,7 @@ def _float_maker(name, host, keyed, check):
             _check_layout(layout)
             _need_float(check, d)
             shape = tuple(input.size(i) for i in order)
-            array = _drawn(
+            array: Any = _drawn(
                 generator, where, shape, d, lambda e: host(e, shape, d, contiguous=False),
                 lambda k: keyed(k, shape, _real(d)).astype(d.np),
             )  # fmt: skip

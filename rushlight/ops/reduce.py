@@ -15,7 +15,8 @@ from .. import dtypes
 from .._errors import type_name
 from .._tensor.tensor import Tensor
 from . import pointwise
-from ._op import Array, attach, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, attach, op
 from ._promotion import cast
 from ._results import named
 from .shape import wrap_dim

@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, Number, attach, in_place_form, op, scalar_name, write_out
+from ._execute import scalar_name, write_out
+from ._op import Array, Number, attach, in_place_form, op
 from ._promotion import cast
 from .search import _check_index_dtype, _check_ranks, _check_vector, _gather, check_positions
 from .shape import wrap_dim

@@ -12,7 +12,8 @@ from jax.core import Tracer
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, attach, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, attach, op
 from ._promotion import cast, common
 from .shape import wrap_dim
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from .. import dtypes
 from .._tensor import views
 from .._tensor.tensor import Tensor
-from ._op import Array, attach, method, op, view_of
+from ._execute import view_of
+from ._op import Array, attach, method, op
 
 view_op = functools.partial(op, view=True, linear=True)
 

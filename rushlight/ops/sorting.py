@@ -12,7 +12,8 @@ from jax.core import Tracer
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, attach, op, write_out
+from ._execute import write_out
+from ._op import Array, attach, op
 from ._results import named
 from .reduce import at_index, need_elements
 from .shape import wrap_dim

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from .. import dtypes
 from .._tensor.tensor import Tensor
-from ._op import Array, Number, attach, in_place_form, op, scalar_name
+from ._execute import scalar_name
+from ._op import Array, Number, attach, in_place_form, op
 from ._promotion import cast
 from ._results import named
 from ._special import bessel_i0, polygamma_of

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .._tensor.tensor import Tensor
 from . import indexing, join, shape, strided
-from ._op import attach, write_out
+from ._execute import write_out
+from ._op import attach
 from .convert import clone
 
 

@@ -18,7 +18,7 @@ from .._graph.modes import enable_grad
 from .._graph.modes import state as modes
 from .._tensor.program import Program
 from .._tensor.tensor import Tensor
-from ..ops._op import execute
+from ..ops._execute import execute
 from .optimizer import Optimizer, scalar_dtype
 
 _TENSOR = "tensor"

@@ -14,7 +14,7 @@ from .._errors import not_supported
 from .._graph.modes import state
 from .._tensor.program import OpNode
 from .._tensor.tensor import Tensor
-from ..ops import _custom, _op
+from ..ops import _custom, _execute, _op
 from ..ops._dual import paused
 
 # What the operators are called below torch's functions, where it is another name.
@@ -141,9 +141,9 @@ class Keep(_Watch):
         """Arrays do not change, so that what was kept stays as it was."""
 
     def execute(self, program: Any, inputs: Any, cls: Any) -> Any:
-        """What ``_op.execute`` does."""
+        """What ``_execute.execute`` does."""
         with paused():
-            out = _op.execute(program, inputs, cls)
+            out = _execute.execute(program, inputs, cls)
             said = self.policy(SelectiveCheckpointContext(op_output=out), OpName(program.name), *inputs)
         if isinstance(said, bool):
             said = CheckpointPolicy.MUST_SAVE if said else CheckpointPolicy.PREFER_RECOMPUTE
@@ -169,15 +169,15 @@ class Reuse(_Watch):
         """Nothing follows a write."""
 
     def execute(self, program: Any, inputs: Any, cls: Any) -> Any:
-        """What ``_op.execute`` does, without running an operator whose result is there."""
+        """What ``_execute.execute`` does, without running an operator whose result is there."""
         queue = self.kept[program.name]
         arrays = queue.popleft() if queue else None
         with paused():
             if arrays is None:
-                return _op.execute(program, inputs, cls)
+                return _execute.execute(program, inputs, cls)
             if state.trace is not None:
                 # The compiler drops the computation, of which nothing but the derivative is used.
-                out = _op.execute(program, inputs, cls)
+                out = _execute.execute(program, inputs, cls)
                 for tensor, array in zip(out if type(out) is tuple else (out,), arrays):
                     tensor._storage.array = array
                 return out
@@ -185,12 +185,12 @@ class Reuse(_Watch):
 
     @staticmethod
     def _taped(program: Any, inputs: Any, cls: Any, arrays: list) -> Any:
-        given = [x._array() if isinstance(x, Tensor) else _op.scalar(x) for x in inputs]
+        given = [x._array() if isinstance(x, Tensor) else _execute.scalar(x) for x in inputs]
         edges = [x._edge() if isinstance(x, Tensor) and state.grad else None for x in inputs]
         where = next((x._storage.device for x in inputs if isinstance(x, Tensor)), None)
         track = program.differentiable and any(edge is not None for edge in edges)
         node = OpNode(program, given, edges, len(arrays)) if track else None
-        outs = [_op._wrap(array, where, node, i, cls) for i, array in enumerate(arrays)]
+        outs = [_execute._wrap(array, where, node, i, cls) for i, array in enumerate(arrays)]
         return tuple(outs) if len(outs) > 1 else outs[0]
 
 
