@@ -300,6 +300,15 @@ of their own. Compared are, from the same seed:
 To repeat it, install the packages beside PyTorch and say `python scripts/programs.py`; `--only WORD` chooses.
 Dropout's random numbers are PyTorch's as well, so losses agree with dropout on; where they cannot, a remark says so.
 
+What does not run:
+
+- `torchaudio`: importing it raises `OSError` where its compiled part is installed, which is made for PyTorch alone.
+  `encodec` and `speechbrain`, which need it, ran under both with that part (`torchaudio/lib/*.so`) taken away.
+- `torchvision` imports, and its models and transforms work; its compiled operators, such as `nms`, are missing, as its
+  own message says.
+- `torch_geometric` imports private parts of PyTorch (`torch._tensor_str`) that are not here.
+- Exporters, FSDP, tensor parallelism and TorchScript of these packages: [differences](differences-from-torch.md).
+
 | package | version | programs | the same |
 |---|---|---|---|
 {packages}

@@ -17,7 +17,7 @@ BLOCKS: dict[str, Any] = {
 }
 
 
-@program("diffusers", "UNet2DModel", "vision, diffusion")
+@program("diffusers", "UNet2DModel", "vision, diffusion", slow=True)
 def _() -> tuple:
     from diffusers.models import UNet2DModel
 
@@ -29,7 +29,7 @@ def _() -> tuple:
     return model, (noise(2, 3, 16, 16), ids(2, high=9))
 
 
-@program("diffusers", "UNet2DConditionModel", "vision and language, diffusion", optimizer="AdamW")
+@program("diffusers", "UNet2DConditionModel", "vision and language, diffusion", slow=True, optimizer="AdamW")
 def _() -> tuple:
     from diffusers.models import UNet2DConditionModel
 
@@ -64,7 +64,7 @@ def _() -> tuple:
     return model, {"hidden_states": noise(2, 4, 8, 8), "timestep": ids(2, high=9), "class_labels": ids(2, high=9)}
 
 
-@program("denoising-diffusion-pytorch", "GaussianDiffusion", "vision, diffusion", loss=lambda loss: loss)
+@program("denoising-diffusion-pytorch", "GaussianDiffusion", "vision, diffusion", slow=True, loss=lambda loss: loss)
 def _() -> tuple:
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 

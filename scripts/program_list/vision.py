@@ -10,19 +10,25 @@ from typing import Any
 from . import ids, noise, program
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4}
+SLOW = (
+    "mobilenetv3_small_100",
+    "regnety_002",
+    "gmixer_12_224",
+    "ghostnet_050",
+    "repvgg_a0",
+    "mobilevit_xxs",
+    "edgenext_xx_small",
+)
 # name: (family, size of the image, options of timm.create_model)
 TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "resnet18": ("convolutional", 64, {}),
     "resnet50": ("convolutional", 64, {"layers": [1, 1, 1, 1], "base_width": 16}),
     "convnext_tiny": ("convolutional", 64, {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32], "drop_path_rate": 0.1}),
-    "efficientnet_b0": ("convolutional", 64, {"drop_rate": 0.2}),
     "mobilenetv3_small_100": ("convolutional", 64, {}),
     "regnety_002": ("convolutional", 64, {}),
     "densenet121": ("convolutional", 64, {"block_config": [2, 2, 2, 2], "growth_rate": 8}),
     "repvgg_a0": ("convolutional", 64, {}),
     "ghostnet_050": ("convolutional", 64, {}),
-    "nf_resnet26": ("convolutional", 64, {"layers": (1, 1, 1, 1)}),
-    "mobilenetv4_conv_small_035": ("convolutional", 64, {}),
     "vit_tiny_patch16_224": ("attention", 32, TINY),
     "deit_tiny_distilled_patch16_224": ("attention", 32, TINY),
     "beit_base_patch16_224": ("attention", 32, TINY),
@@ -35,8 +41,6 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
         {"img_size": 32, "window_size": 4, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4)},
     ),
     "gmixer_12_224": ("mixer", 32, {"img_size": 32}),
-    "poolformer_s12": ("mixer", 64, {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}),
-    "coatnet_nano_rw_224": ("convolutional, attention", 64, {"img_size": 64}),
     "mobilevit_xxs": ("convolutional, attention", 64, {}),
     "pvt_v2_b0": ("attention", 64, {"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 40, 64)}),
     "edgenext_xx_small": ("convolutional, attention", 64, {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}),
@@ -49,7 +53,7 @@ def _timm(name: str, family: str, size: int, options: dict[str, Any]) -> None:
 
         return timm.create_model(name, **{"num_classes": 10, **options}), noise(2, 3, size, size)
 
-    program("timm", name, "vision, " + family, rate=1e-3)(build)
+    program("timm", name, "vision, " + family, rate=1e-3, slow=name in SLOW)(build)
 
 
 for _name, _row in TIMM.items():
@@ -103,7 +107,7 @@ def _() -> tuple:
     return model, noise(2, 3, 32, 32)
 
 
-@program("vit-pytorch", "CvT", "vision, convolutional, attention")
+@program("vit-pytorch", "CvT", "vision, convolutional, attention", slow=True)
 def _() -> tuple:
     from vit_pytorch.cvt import CvT
 
@@ -212,27 +216,28 @@ def _() -> tuple:
     return CLIPModel(config), {"input_ids": ids(2, 9), "pixel_values": noise(2, 3, 32, 32), "return_loss": True}
 
 
-@program("efficientnet_pytorch", "EfficientNet", "vision, convolutional")
+@program("efficientnet_pytorch", "EfficientNet", "vision, convolutional", slow=True)
 def _() -> tuple:
     from efficientnet_pytorch import EfficientNet
 
     return EfficientNet.from_name("efficientnet-b0", num_classes=10, image_size=64), noise(2, 3, 64, 64)
 
 
-def _segmentation(name: str, **options: Any) -> None:
+def _segmentation(name: str, encoder: str, **fields: Any) -> None:
     def build() -> tuple:
         import segmentation_models_pytorch
 
-        model = getattr(segmentation_models_pytorch, name)(encoder_weights=None, classes=2, **options)
+        model = getattr(segmentation_models_pytorch, name)(encoder_weights=None, classes=2, encoder_name=encoder)
         return model, noise(2, 3, 64, 64)
 
-    program("segmentation_models_pytorch", name, "vision, segmentation", rate=1e-3)(build)
+    program("segmentation_models_pytorch", name, "vision, segmentation", rate=1e-3, **fields)(build)
 
 
-_segmentation("Unet", encoder_name="resnet18")
-_segmentation("FPN", encoder_name="efficientnet-b0")
-_segmentation("PSPNet", encoder_name="resnet18")
-_segmentation("Segformer", encoder_name="mit_b0")
+_segmentation("Unet", "resnet18")
+_segmentation(
+    "FPN", "efficientnet-b0", slow=True, note="training diverges here; the first two losses agree to five digits"
+)
+_segmentation("PSPNet", "resnet18")
 
 
 @program("open_clip_torch", "CLIP-ViT", "vision and language, contrastive")
