@@ -165,7 +165,7 @@ def view_of(base: Tensor, program: Program, dynamic=()) -> Tensor:
     """A tensor that shares ``base``'s storage and looks at it through ``program``."""
     storage = base._storage
     if (
-        storage.__class__ is Storage and type(storage.array) is _Concrete and state.trace is None
+        storage.__class__ is Storage and not isinstance(storage.array, _NO_VALUES) and state.trace is None
         and state.vmap is None and state.dual is None
     ):  # fmt: skip
         out = _unread_view(base, program, dynamic)
@@ -186,8 +186,8 @@ def view_of(base: Tensor, program: Program, dynamic=()) -> Tensor:
     return out
 
 
-# What an array is outside of a trace.
-_Concrete = type(jnp.zeros(()))
+# What a storage holds where there are no values to compute with.
+_NO_VALUES = (Tracer, jax.ShapeDtypeStruct)
 
 
 def _unread_view(base: Tensor, program: Program, dynamic) -> Tensor:
