@@ -25,7 +25,7 @@ class Moves:
 
     _parameters: dict
     _buffers: dict
-    _modules_of: Callable[[], list]
+    _modules: dict
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True):
         """Replace the contents of every parameter, its gradient and every buffer by ``fn`` of it.
@@ -33,8 +33,9 @@ class Moves:
         Parameters stay the same objects, so that an optimizer keeps its hold on them.
         """
         if recurse:
-            for module in self._modules_of():
-                module._apply(fn)
+            for module in dict.fromkeys(self._modules.values()):  # each once
+                if module is not None:
+                    module._apply(fn)
         parameters, buffers = self._parameters, self._buffers
         if parameters:
             with no_grad():

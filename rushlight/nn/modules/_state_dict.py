@@ -17,7 +17,7 @@ from ..._hooks import RemovableHandle
 from ..._tensor.tensor import Tensor
 from ..._tensor.unread import Unread, put_back
 from ..parameter import Parameter, is_lazy
-from . import _loading
+from . import _loading, _quick_load
 from ._call import HookSlot
 from ._traversal import walk
 
@@ -106,13 +106,16 @@ class StateDict:
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
         """Put the parameters, persistent buffers and extra state of this module, without its children, in a dict."""
-        for name, parameter in self._parameters.items():
+        own = self.__dict__
+        for name, parameter in own["_parameters"].items():
             if parameter is not None:
                 destination[prefix + name] = parameter if keep_vars else parameter.detach()
-        left_out = self._non_persistent_buffers_set
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in left_out:
-                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+        buffers = own["_buffers"]
+        if buffers:
+            left_out = own["_non_persistent_buffers_set"]
+            for name, buffer in buffers.items():
+                if buffer is not None and name not in left_out:
+                    destination[prefix + name] = buffer if keep_vars else buffer.detach()
         if type(self).get_extra_state is not StateDict.get_extra_state:
             destination[prefix + _EXTRA] = self.get_extra_state()
 
@@ -151,21 +154,7 @@ class StateDict:
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
-        metadata = {"version": self._version}
-        if hasattr(destination, "_metadata"):
-            destination._metadata[prefix[:-1]] = metadata
-        for hook in self._own_hooks("_state_dict_pre_hooks"):
-            hook(self, prefix, keep_vars)
-        self._save_to_state_dict(destination, prefix, keep_vars)
-        for name, module in self._modules.items():
-            if module is not None:
-                module.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
-        for hook in self._own_hooks("_state_dict_hooks"):
-            out = hook(self, destination, prefix, metadata)
-            if out is not None:
-                if getattr(hook, "_from_public_api", False):
-                    raise RuntimeError("state_dict post-hook must return None")
-                destination = out
+        destination = _save(self, destination, prefix, keep_vars)
         if copy:
             _loading.snapshot(destination)
         return destination
@@ -200,6 +189,7 @@ class StateDict:
         """Call ``hook(module, incompatible_keys)`` after loading; it may change the two lists."""
         return self._load_state_dict_post_hooks.add(hook)
 
+    @_quick_load.plain_when_complete
     def _load_from_state_dict(
         self, state_dict, prefix: str, local_metadata: dict, strict: bool, missing_keys: list, unexpected_keys: list,
         error_msgs: list,
@@ -272,6 +262,11 @@ class StateDict:
         if not isinstance(state_dict, Mapping):
             instead = "; pass its state_dict()" if isinstance(state_dict, StateDict) else ""
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}{instead}.")
+        if not assign and key_map is None and strip_prefix is None:
+            pairs = _quick_load.plan(self, state_dict, StateDict.set_extra_state)
+            if pairs is not None:
+                _loading.give_back_memory(_quick_load.copy(pairs))
+                return _IncompatibleKeys([], [])
         missing: list[str] = []
         unexpected: list[str] = []
         errors: list[str] = []
@@ -304,6 +299,37 @@ class StateDict:
         before.clear()
         _loading.give_back_memory(replaced)
         return _IncompatibleKeys(missing, unexpected)
+
+
+def _save(module, destination, prefix: str, keep_vars: bool) -> Any:
+    """Put a module and all below it in a dict; what the module's own hook makes of the dict comes back."""
+    metadata = {"version": module._version}
+    versions = getattr(destination, "_metadata", None)
+    if versions is not None:
+        versions[prefix[:-1]] = metadata
+    own = module.__dict__
+    if "_state_dict_pre_hooks" in own:
+        for hook in module._own_hooks("_state_dict_pre_hooks"):
+            hook(module, prefix, keep_vars)
+    module._save_to_state_dict(destination, prefix, keep_vars)
+    children = own["_modules"]
+    if children:
+        for name, child in children.items():
+            if child is None:
+                continue
+            path = f"{prefix}{name}."
+            if type(child).state_dict is StateDict.state_dict and "state_dict" not in child.__dict__:
+                _save(child, destination, path, keep_vars)
+            else:
+                child.state_dict(destination=destination, prefix=path, keep_vars=keep_vars)
+    if "_state_dict_hooks" in own:
+        for hook in module._own_hooks("_state_dict_hooks"):
+            out = hook(module, destination, prefix, metadata)
+            if out is not None:
+                if getattr(hook, "_from_public_api", False):
+                    raise RuntimeError("state_dict post-hook must return None")
+                destination = out
+    return destination
 
 
 def _quoted(keys: list[str]) -> str:

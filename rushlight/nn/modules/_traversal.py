@@ -30,9 +30,9 @@ def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool
     if remove_duplicate:
         memo.add(root)
     yield prefix, root
-    stack = [(prefix + "." if prefix else "", iter(root._modules.items()))]
-    while stack:
-        base, children = stack[-1]
+    stack = []
+    base, children = prefix + "." if prefix else "", iter(root._modules.items())
+    while True:
         for name, module in children:
             if module is None or module in memo:
                 continue
@@ -40,12 +40,15 @@ def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool
                 memo.add(module)
             path = base + name
             yield path, module
-            children = module._modules
-            if children:
-                stack.append((path + ".", iter(children.items())))
+            below = module._modules
+            if below:
+                stack.append((base, children))
+                base, children = path + ".", iter(below.items())
                 break
         else:
-            stack.pop()
+            if not stack:
+                return
+            base, children = stack.pop()
 
 
 def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
@@ -56,11 +59,10 @@ def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool)
         if found:
             base = path + "." if path else ""
             for name, value in found.items():
-                if value is None or id(value) in seen:
-                    continue
-                if remove_duplicate:
-                    seen.add(id(value))
-                yield base + name, value
+                if value is not None and (key := id(value)) not in seen:
+                    if remove_duplicate:
+                        seen.add(key)
+                    yield base + name, value
 
 
 class Traversal:
@@ -70,11 +72,6 @@ class Traversal:
     _parameters: dict
     _buffers: dict
     training: bool
-
-    def _modules_of(self) -> list:
-        """The children, each once."""
-        modules = self._modules
-        return list(dict.fromkeys([m for m in modules.values() if m is not None])) if modules else []
 
     def named_modules(
         self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -219,8 +216,11 @@ class Traversal:
         Returns:
             this module.
         """
-        for module in self._modules_of():
-            module.apply(fn)
+        children = self._modules
+        if children:
+            for module in dict.fromkeys(children.values()):  # each once
+                if module is not None:
+                    module.apply(fn)
         fn(self)
         return self
 
@@ -233,8 +233,11 @@ class Traversal:
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         self.training = mode
-        for module in self._modules_of():
-            module.train(mode)
+        children = self._modules
+        if children:
+            for module in dict.fromkeys(children.values()):  # each once
+                if module is not None:
+                    module.train(mode)
         return self
 
     def eval(self):
@@ -262,7 +265,8 @@ class Traversal:
             )
         for parameter in self.parameters():
             if set_to_none:
-                parameter._grad = None
+                if parameter._grad is not None:
+                    parameter._grad = None
                 continue
             grad = parameter.grad
             if grad is not None:

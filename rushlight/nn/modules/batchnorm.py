@@ -13,6 +13,7 @@ from ...ops import nn_norm
 from .. import init
 from ..parameter import UninitializedBuffer, UninitializedParameter
 from ._make import ones, parameter, zeros
+from ._quick_load import plain_when_complete
 from .lazy import LazyModuleMixin
 from .module import Module
 
@@ -76,6 +77,7 @@ class _NormBase(Module):
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
+    @plain_when_complete
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     ) -> None:

@@ -9,6 +9,7 @@ import warnings
 
 from ..._tensor.tensor import Tensor
 from .. import functional as F
+from ._quick_load import plain_when_complete
 from .batchnorm import _LazyNormBase, _NormBase
 
 
@@ -35,6 +36,7 @@ class _InstanceNorm(_NormBase):
             self.training or not self.track_running_stats, 0.0 if self.momentum is None else self.momentum, self.eps,
         )  # fmt: skip
 
+    @plain_when_complete
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     ) -> None:

@@ -31,6 +31,7 @@ from ._tools import Tools, is_tool
 from ._traversal import Traversal
 
 _SLOTS = ("_parameters", "_buffers", "_modules")
+_NOTHING = object()
 
 
 def typename(value: Any) -> str:
@@ -223,9 +224,11 @@ class Module(Traversal, Calls, StateDict, Moves, Tools):
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
-        changes.count += 1
         parameters = state.get("_parameters")
-        if isinstance(value, Parameter):
+        is_tensor = isinstance(value, Tensor)
+        if is_tensor or state.get(name, _NOTHING) is not value or isinstance(value, Module):
+            changes.count += 1  # what stays as it was makes no program look closer
+        if is_tensor and isinstance(value, Parameter):
             if parameters is None:
                 raise AttributeError("cannot assign parameters before Module.__init__() call")
             self._vacate(name, "_parameters")
@@ -238,7 +241,7 @@ class Module(Traversal, Calls, StateDict, Moves, Tools):
             self._vacate(name, "_modules")
             state["_modules"][name] = _announce("module", self, name, value) if EVERYWHERE else value
         elif parameters is None:
-            if isinstance(value, Tensor) and isinstance(value, Buffer):
+            if is_tensor and isinstance(value, Buffer):
                 raise AttributeError("cannot assign buffer before Module.__init__() call")
             super().__setattr__(name, value)
         elif name in parameters:
@@ -251,7 +254,7 @@ class Module(Traversal, Calls, StateDict, Moves, Tools):
                     f"cannot assign '{typename(value)}' as child module '{name}' (torch.nn.Module or None expected)"
                 )
             state["_modules"][name] = _announce("module", self, name, None) if EVERYWHERE else None
-        elif name in state["_buffers"] or (isinstance(value, Tensor) and isinstance(value, Buffer)):
+        elif name in state["_buffers"] or (is_tensor and isinstance(value, Buffer)):
             self._set_buffer(name, value)
         else:
             super().__setattr__(name, value)
