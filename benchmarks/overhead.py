@@ -128,14 +128,20 @@ def _foreign(name: str):
     return module
 
 
-def construct(t):
-    build = _resnet(t)
-    return lambda: build()
+def _gpt(t):
+    """The benchmark suite's GPT with 48 layers, built with either library."""
+    source = (Path(__file__).parent / "_models.py").read_text(encoding="utf-8")
+    imports = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
+    assert imports in source
+    module = types.ModuleType("gpt_of_" + t.__name__)
+    module.__dict__.update(torch=t, nn=t.nn, F=t.nn.functional, __file__=str(Path(__file__).parent / "_models.py"))
+    exec(compile(source.replace(imports, ""), "_models.py", "exec"), module.__dict__)
+    return lambda: module.GPT(layers=48)
 
 
-def _model_case(work):
+def _model_case(work, builder=_resnet):
     def case(t):
-        model = _resnet(t)()
+        model = builder(t)()
         return work(t, model)
 
     return case
@@ -167,15 +173,20 @@ CASES = [
     ("index a row", index, 0.05),
     ("MLP forward, B 32", mlp_forward, 0.1),
     ("MLP train step, B 32", mlp_step, 0.2),
-    ("ResNet-152 named_parameters", _model_case(lambda t, m: lambda: list(m.named_parameters())), 0.1),
-    ("ResNet-152 state_dict", _model_case(lambda t, m: m.state_dict), 0.1),
-    ("ResNet-152 load_state_dict", _model_case(load), 0.3),
-    ("ResNet-152 zero_grad", _model_case(zero), 0.1),
-    ("ResNet-152 train()", _model_case(lambda t, m: m.train), 0.1),
-    ("ResNet-152 apply", _model_case(lambda t, m: lambda: m.apply(lambda _: None)), 0.1),
-    ("ResNet-152 deepcopy", _model_case(lambda t, m: lambda: copy.deepcopy(m)), 0.3),
-    ("ResNet-152 construction", construct, 0.3),
 ]
+MODELS = [("ResNet-152", _resnet), ("GPT, 48 layers:", _gpt)]
+OPERATIONS = [
+    ("named_parameters", lambda t, m: lambda: list(m.named_parameters()), 0.1),
+    ("state_dict", lambda t, m: m.state_dict, 0.1),
+    ("load_state_dict", load, 0.3),
+    ("zero_grad", zero, 0.1),
+    ("train()", lambda t, m: m.train, 0.1),
+    ("apply", lambda t, m: lambda: m.apply(lambda _: None), 0.1),
+    ("deepcopy", lambda t, m: lambda: copy.deepcopy(m), 0.3),
+]
+for name, builder in MODELS:
+    CASES += [(f"{name} {what}", _model_case(work, builder), seconds) for what, work, seconds in OPERATIONS]
+    CASES.append((f"{name} construction", builder, 0.3))
 
 
 def import_seconds(name: str) -> float:
