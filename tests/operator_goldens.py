@@ -9,6 +9,7 @@ import math
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,7 +47,7 @@ LEFT_OUT: dict[str, str] = {
             "cauchy", "exponential", "geometric", "log_normal", "normal/in_place", "uniform", "svd_lowrank",
             "pca_lowrank", "randn", "randn_like", "rand_like", "randint", "randint_like", "multinomial", "normal",
             "normal/number_mean", "bernoulli", "nn.functional.multi_head_attention_forward",
-            "nn.functional.fractional_max_pool3d",
+            "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
         ),
         _RANDOM,
     ),
@@ -130,7 +131,7 @@ def _reach(root, path):
     return root
 
 
-def decode(value, reference):
+def decode(value, reference) -> Any:
     """Arguments from their JSON form.
 
     Args:
