@@ -125,7 +125,7 @@ def tensor(file, stored):
 # -- arguments ------------------------------------------------------------------------------------------------------
 
 
-def _reach(root, path):
+def _reach(root: Any, path) -> Any:
     for part in path.split("."):
         root = getattr(root, part)
     return root

@@ -153,6 +153,7 @@ ROWS = [
     ("softmax", lambda t, a: (a.softmax(1), t.softmax(a, 0), t.softmax(a, -1, dtype=t.float64)), [M], "dsh"),
     ("log_softmax", lambda t, a: (a.log_softmax(-1), t.log_softmax(a, dim=0)), [M], "dsh"),
     ("softmax scalar", lambda t, a: a.softmax(0), [f()], "ds"),
+    ("diff of order zero", lambda t, a: (a.diff(0), t.diff(a, 0, 0, a[:1], a)), [f(3, 4)], "di"),
     ("diff", lambda t, a: (a.diff(), t.diff(a, 2, dim=0), t.diff(a, prepend=a[:, :1])), [f(3, 4)], "dsi"),
     ("trapezoid", lambda t, a: (t.trapezoid(a), t.trapezoid(a, dx=0.5, dim=0)), [M], "ds"),
     # products
