@@ -131,7 +131,8 @@ def _histogram(values: np.ndarray, low: float, high: float, bins: int = BINS) ->
     values = values[np.isfinite(values)]
     if not high > low or not math.isfinite(high - low):
         return [len(values)]
-    places = ((values - low) * (bins / (high - low))).astype(np.int64)
+    # In double precision, and divided first: bins per unit would overflow where all values are tiny.
+    places = ((values.astype(np.float64) - low) / (high - low) * bins).astype(np.int64)
     return np.bincount(np.clip(places, 0, bins - 1), minlength=bins).tolist()
 
 

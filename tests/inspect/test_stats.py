@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rushlight.inspect.stats import number, readable_count, readable_size, sparkline, statistics
@@ -15,6 +15,7 @@ def in_pieces(array, size):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(width=32), max_size=40), st.integers(1, 9))
+@example([0.0, 6.43195995125091e-43], 1)
 def test_pieces_do_not_matter(numbers, size):
     array = np.array(numbers, np.float32)
     found = statistics(in_pieces(array, size), len(array))
