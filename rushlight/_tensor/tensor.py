@@ -125,10 +125,12 @@ class Tensor(ToPython):
         if type(other) is not Tensor or other is self:
             return False
         # An array's own ``shape`` and ``dtype`` go through Python; its type description has them at hand.
-        mine, theirs = self._form(), other._form()
-        mine, theirs = getattr(mine, "aval", mine), getattr(theirs, "aval", theirs)
-        if self._storage.device is not other._storage.device:
+        one, two = self._storage, other._storage
+        if one.device is not two.device:
             return False
+        plain = one.__class__ is Storage is two.__class__ and not (self._path or other._path)
+        mine, theirs = (one.array, two.array) if plain else (self._form(), other._form())
+        mine, theirs = getattr(mine, "aval", mine), getattr(theirs, "aval", theirs)
         return mine.shape == theirs.shape and mine.dtype == theirs.dtype
 
     @grad.deleter
@@ -150,8 +152,11 @@ class Tensor(ToPython):
     def detach(self) -> Tensor:
         """The same contents with no history, sharing the storage."""
         out = object.__new__(Tensor)  # ``_alias`` without the cost of its call: a state dict has one for each tensor
-        out._storage, out._path = self._storage, self._path
-        out._node, out._index, out._requires_grad = None, 0, False
+        out._storage = self._storage
+        out._path = self._path
+        out._node = None
+        out._index = 0
+        out._requires_grad = False
         return out
 
     def detach_(self) -> Tensor:

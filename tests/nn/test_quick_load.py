@@ -172,3 +172,24 @@ def test_switching_goes_through_what_a_child_defines():
     m.train()
     m.train()
     assert not m[0].training and m[1].seen == [True, True]
+
+
+def test_forgets_the_gradients_of_the_parameters_that_a_model_names():
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(1, 1), nn.Linear(1, 1)
+
+        def parameters(self, recurse=True):
+            return self.a.parameters(recurse)
+
+    m = Half()
+    for child in (m.a, m.b):
+        child.weight.grad = torch.ones(1, 1)
+    m.zero_grad()
+    assert m.a.weight.grad is None and m.b.weight.grad is not None
+    m.b.tied = m.b.weight
+    m.b.zero_grad(set_to_none=False)
+    assert m.b.weight.grad.item() == 0.0
+    m.b.zero_grad()
+    assert m.b.weight.grad is None

@@ -65,6 +65,14 @@ def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool)
                     yield base + name, value
 
 
+def _parameters_below(root) -> Iterator[Parameter]:
+    """The parameters, without their paths; one that has several comes as often."""
+    for _, module in walk(root):
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                yield parameter
+
+
 class Traversal:
     """The part of ``Module`` that walks over the modules, parameters and buffers below it."""
 
@@ -263,7 +271,10 @@ class Traversal:
                 "copied (in a differentiable manner) from the original module.",
                 stacklevel=2,
             )
-        for parameter in self.parameters():
+        own = _is_own(self.parameters, Traversal.parameters) and _is_own(
+            self.named_parameters, Traversal.named_parameters
+        )
+        for parameter in _parameters_below(self) if own else self.parameters():
             if set_to_none:
                 if parameter._grad is not None:
                     parameter._grad = None
@@ -275,6 +286,11 @@ class Traversal:
                 else:
                     grad.requires_grad_(False)
                 grad.zero_()
+
+
+def _is_own(method, function) -> bool:
+    """Whether neither a subclass nor the module itself puts something else in place of a method."""
+    return getattr(method, "__func__", None) is function
 
 
 def _member(module, name: str) -> Any:
