@@ -100,7 +100,7 @@ def load_file(path, map_location=None, lazy: bool = False) -> Tensors:
                 "Save or download it again."
             ) from error
         (length,) = struct.unpack("<Q", file.read(8))
-        entries = json.loads(file.read(length))
+        entries = json.loads(file.read(length).decode("utf-8"))
         begin = 8 + length
         mapped = np.memmap(path, np.uint8, "r").view(np.ndarray) if lazy and os.path.getsize(path) > begin else None
         out = Tensors(metadata=entries.pop("__metadata__", None))

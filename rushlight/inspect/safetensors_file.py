@@ -41,7 +41,7 @@ def read_header(path: Path) -> tuple[dict, dict[str, str], int]:
         if length > min(_LARGEST_HEADER, size - 8):
             raise UnreadableFile(f"{path}: not a safetensors file, or cut short: its header claims {length:,} bytes")
         try:
-            table = json.loads(file.read(length), object_pairs_hook=_no_repeats)
+            table = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_no_repeats)
         except (ValueError, RecursionError) as error:
             raise UnreadableFile(f"{path}: the safetensors header is not JSON ({error})") from error
     metadata = table.pop("__metadata__", {}) if isinstance(table, dict) else None

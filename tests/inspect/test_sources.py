@@ -291,3 +291,12 @@ def test_npz_files_that_lie(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "b.npz", a=np.random.default_rng(0).random(300_000))
     with open_source(tmp_path / "b.npz") as source:
         assert source.entries[0].count == 300_000
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-be", "latin-1"])
+def test_a_safetensors_header_is_read_as_utf_8_alone(tmp_path, encoding):
+    header = '{"\xfc":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'.encode(encoding)
+    file = tmp_path / "other.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    with pytest.raises(UnreadableFile, match="header is not JSON"):
+        open_source(file)
