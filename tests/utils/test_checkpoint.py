@@ -36,11 +36,6 @@ def test_other_steps_the_second_time_are_an_error():
             out.sum().backward()
 
 
-def test_selective_checkpoints_are_refused():
-    with pytest.raises(NotImplementedError, match="smaller parts"):
-        c.create_selective_checkpoint_contexts()
-
-
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_inside_a_compiled_function(reentrant):
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
