@@ -29,8 +29,8 @@ class NegativeBinomial(Odds, Distribution):
 
     Example:
         >>> import rushlight as torch
-        >>> torch.distributions.NegativeBinomial(3.0, probs=torch.tensor(0.25)).mean
-        tensor(1.)
+        >>> torch.distributions.NegativeBinomial(3.0, probs=torch.tensor(0.5)).mean
+        tensor(3.)
     """
 
     arg_constraints = {
