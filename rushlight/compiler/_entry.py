@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._graph.modes import state
 from .._graph.node import Node
 from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
@@ -359,6 +360,8 @@ class Entry:
             what = kind[0]
             if what == "tensor":
                 made.append(kind[2]._of(outs[place[kind[1]]], kind[3]))
+                if state.inference:
+                    made[-1]._inference = True
             elif what == "array":
                 made.append(outs[place[kind[1]]])
             elif what == "argument":
