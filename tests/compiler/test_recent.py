@@ -12,7 +12,7 @@ W = torch.randn(4, 4)
 def compiled():
     @torch.compile(fullgraph=True)
     def f(x, y):
-        return x @ W + y + torch.ones(())
+        return (x + y + torch.ones(())) @ W
 
     return f
 
