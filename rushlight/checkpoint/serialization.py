@@ -41,7 +41,8 @@ def save(
 ) -> None:
     """Save an object to a file that PyTorch reads; tensors that share memory share it in the file.
 
-    A path is replaced in one step once everything is written, so a failure leaves the old file as it was. On a terminal
+    A path is replaced in one step once everything is written, so a failure leaves the old file as it was; what a killed
+    process left beside it (``.name.PID-*.tmp``) goes with the next save. On a terminal
     a bar shows the progress of long writes.
 
     Args:

@@ -72,7 +72,7 @@ def test_fifty_killed_writers_leave_a_whole_file(tmp_path):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert writer.stdin and writer.stdout
-    seen = set()
+    seen, remains = set(), 0
     try:
         for _ in range(50):
             writer.stdin.write("go\n")
@@ -82,14 +82,56 @@ def test_fifty_killed_writers_leave_a_whole_file(tmp_path):
             os.kill(child, signal.SIGKILL)
             assert writer.stdout.readline() == "gone\n"
             seen.add(read(path))
+            left = [name for name in os.listdir(tmp_path) if name != "x.pt"]
+            assert all(name.startswith(".x.pt.") and name.endswith(".tmp") for name in left) and len(left) < 2
+            remains += len(left)
     finally:
         writer.stdin.close()
         writer.wait(60)
         writer.stdout.close()
-    left = [name for name in os.listdir(tmp_path) if name != "x.pt"]
-    assert all(name.startswith(".x.pt.") and name.endswith(".tmp") for name in left)
     # The moments really were random: files were replaced between kills, and writers died with one half written.
-    assert len(seen) > 1 and left
+    assert len(seen) > 1 and remains
+    # Each writer removes what the one before it left.
+    save(number(1), path)
+    assert os.listdir(tmp_path) == ["x.pt"]
+
+
+SLEEPER = """
+import os, sys
+from rushlight.checkpoint.atomic import replacing, replacing_path
+
+with (replacing if sys.argv[2] == "file" else replacing_path)(sys.argv[1]) as target:
+    if sys.argv[2] == "file":
+        target.write(b"half")
+    else:
+        open(target, "wb").close()
+        open(os.path.join(os.path.dirname(target), ".tmpXYZ"), "wb").close()
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+"""
+
+
+@posix
+@pytest.mark.parametrize("kind", ["file", "path"])
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path, kind):
+    path = tmp_path / "x.safetensors"
+    strangers = [".x.safetensors.tmp", ".x.safetensors.1-abc.tmp", ".y.safetensors.1-01234567.tmp"]
+    for name in strangers:
+        (tmp_path / name).write_bytes(b"stays")
+    (tmp_path / ".x.safetensors.1-89abcdef.tmp").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SLEEPER, str(path), kind],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as writer:  # fmt: skip
+        assert writer.stdout and int(writer.stdout.readline()) == writer.pid
+        before = set(os.listdir(tmp_path))
+        assert len(before) == len(strangers) + (3 if kind == "path" else 2)
+        save(number(1), path)
+        assert set(os.listdir(tmp_path)) == before | {path.name}
+        writer.kill()
+    save(number(2), path)
+    assert read(path) == 2
+    assert set(os.listdir(tmp_path)) == {*strangers, ".x.safetensors.1-89abcdef.tmp", path.name}
 
 
 @posix
