@@ -15,6 +15,7 @@ from .stub import Stub
 
 _CHUNK = 1 << 20
 _LINE = 1 << 12
+_U8, _U16, _U32, _U64, _I32, _F64 = map(struct.Struct, ("<B", "<H", "<I", "<Q", "<i", ">d"))
 _DAMAGE = (IndexError, KeyError, struct.error, UnicodeDecodeError, ValueError, TypeError, OverflowError, AttributeError)
 
 
@@ -78,7 +79,7 @@ class Unpickler:
 
     def _take(self, count: int) -> bytes:
         """Exactly ``count`` bytes; a length that the file does not have costs no memory."""
-        data = self._read(min(count, _CHUNK))
+        data = self._read(count if count < _CHUNK else _CHUNK)
         if len(data) < count:
             parts, have = [data], len(data)
             while have < count:
@@ -90,8 +91,8 @@ class Unpickler:
             data = b"".join(parts)
         return data
 
-    def _number(self, form: str) -> int:
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+    def _number(self, form: struct.Struct) -> int:
+        return form.unpack(self._take(form.size))[0]
 
     def _line(self) -> str:
         line = self._readline(_LINE)
@@ -269,7 +270,7 @@ def _push(value):
     return lambda self: self._stack.append(value)
 
 
-def _push_number(form: str):
+def _push_number(form: struct.Struct):
     return lambda self: self._stack.append(self._number(form))
 
 
@@ -283,23 +284,23 @@ _TABLE: dict[bytes, Callable[[Unpickler], Any]] = {
     pickle.EMPTY_LIST: lambda self: self._stack.append([]),
     pickle.EMPTY_DICT: lambda self: self._stack.append({}),
     pickle.EMPTY_SET: lambda self: self._stack.append(set()),
-    pickle.BININT: _push_number("<i"),
-    pickle.BININT1: _push_number("<B"),
-    pickle.BININT2: _push_number("<H"),
-    pickle.BINFLOAT: _push_number(">d"),
-    pickle.LONG1: lambda self: self._push_long(self._take(self._number("<B"))),
-    pickle.LONG4: lambda self: self._push_long(self._take(self._number("<I"))),
-    pickle.BINUNICODE: lambda self: self._stack.append(str(self._take(self._number("<I")), "utf-8", "surrogatepass")),
+    pickle.BININT: _push_number(_I32),
+    pickle.BININT1: _push_number(_U8),
+    pickle.BININT2: _push_number(_U16),
+    pickle.BINFLOAT: _push_number(_F64),
+    pickle.LONG1: lambda self: self._push_long(self._take(self._number(_U8))),
+    pickle.LONG4: lambda self: self._push_long(self._take(self._number(_U32))),
+    pickle.BINUNICODE: lambda self: self._stack.append(str(self._take(self._number(_U32)), "utf-8", "surrogatepass")),
     pickle.SHORT_BINUNICODE: lambda self: self._stack.append(
-        str(self._take(self._number("<B")), "utf-8", "surrogatepass")
+        str(self._take(self._number(_U8)), "utf-8", "surrogatepass")
     ),
-    pickle.BINUNICODE8: lambda self: self._stack.append(str(self._take(self._number("<Q")), "utf-8", "surrogatepass")),
-    pickle.BINSTRING: lambda self: self._push_string(self._take(self._number("<I"))),
-    pickle.SHORT_BINSTRING: lambda self: self._push_string(self._take(self._number("<B"))),
-    pickle.BINBYTES: lambda self: self._stack.append(self._take(self._number("<I"))),
-    pickle.SHORT_BINBYTES: lambda self: self._stack.append(self._take(self._number("<B"))),
-    pickle.BINBYTES8: lambda self: self._stack.append(self._take(self._number("<Q"))),
-    pickle.BYTEARRAY8: lambda self: self._stack.append(bytearray(self._take(self._number("<Q")))),
+    pickle.BINUNICODE8: lambda self: self._stack.append(str(self._take(self._number(_U64)), "utf-8", "surrogatepass")),
+    pickle.BINSTRING: lambda self: self._push_string(self._take(self._number(_U32))),
+    pickle.SHORT_BINSTRING: lambda self: self._push_string(self._take(self._number(_U8))),
+    pickle.BINBYTES: lambda self: self._stack.append(self._take(self._number(_U32))),
+    pickle.SHORT_BINBYTES: lambda self: self._stack.append(self._take(self._number(_U8))),
+    pickle.BINBYTES8: lambda self: self._stack.append(self._take(self._number(_U64))),
+    pickle.BYTEARRAY8: lambda self: self._stack.append(bytearray(self._take(self._number(_U64)))),
     pickle.MARK: Unpickler._mark,
     pickle.POP: Unpickler._pop,
     pickle.POP_MARK: Unpickler._pop_mark,
@@ -315,11 +316,11 @@ _TABLE: dict[bytes, Callable[[Unpickler], Any]] = {
     pickle.SETITEMS: lambda self: (lambda items: self._set_items(items))(self._pop_mark()),
     pickle.ADDITEMS: lambda self: (lambda items: self._add_items(items))(self._pop_mark()),
     pickle.FROZENSET: Unpickler._frozenset,
-    pickle.BINPUT: lambda self: self._put(self._number("<B")),
-    pickle.LONG_BINPUT: lambda self: self._put(self._number("<I")),
+    pickle.BINPUT: lambda self: self._put(self._number(_U8)),
+    pickle.LONG_BINPUT: lambda self: self._put(self._number(_U32)),
     pickle.MEMOIZE: lambda self: self._put(len(self._memo)),
-    pickle.BINGET: lambda self: self._get(self._number("<B")),
-    pickle.LONG_BINGET: lambda self: self._get(self._number("<I")),
+    pickle.BINGET: lambda self: self._get(self._number(_U8)),
+    pickle.LONG_BINGET: lambda self: self._get(self._number(_U32)),
     pickle.GLOBAL: Unpickler._global,
     pickle.STACK_GLOBAL: Unpickler._stack_global,
     pickle.REDUCE: Unpickler._reduce,
