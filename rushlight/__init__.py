@@ -63,6 +63,7 @@ from .ops.unary import *
 from .ops.view_copies import *
 from .ops.windows import *
 from .ops.in_place import *
+from .ops.foreach import *
 from .random import (
     Generator,
     default_generator,
