@@ -5,6 +5,9 @@ May import the tensor cell, the tape and the operators.
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 from jax.core import Tracer
 
 from .._graph import engine
@@ -128,22 +131,23 @@ def _input_edge(tensor):
 
 
 def grad(
-    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None,
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, only_inputs=True, allow_unused=None,
     is_grads_batched=False, materialize_grads=False,
-) -> tuple:  # fmt: skip
+) -> Any:  # fmt: skip
     """The gradients of ``outputs`` with respect to ``inputs``, without touching ``.grad``.
 
     Args:
-        outputs, inputs: tensors.
+        outputs, inputs: tensors; ``inputs`` may also be a dictionary of them.
         grad_outputs: the gradient of each output; None for scalars.
         retain_graph: keep the graph; default: as ``create_graph``.
         create_graph: make the result differentiable, to any order.
+        only_inputs: accepted; gradients never go anywhere else.
         allow_unused: give None for an input that was not used, instead of an error.
         is_grads_batched: ``grad_outputs`` have a first dimension for several gradients, and so has the result.
         materialize_grads: zeros instead of None for unused inputs.
 
     Returns:
-        tuple: one gradient per input.
+        tuple: one gradient per input; a dictionary where ``inputs`` is one.
 
     Raises:
         RuntimeError: an input is unused, or requires no grad.
@@ -155,6 +159,19 @@ def grad(
         >>> torch.autograd.grad(first, x)
         (tensor(12.),)
     """
+    if type(inputs) is dict:
+        found = grad(
+            outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+            is_grads_batched, materialize_grads,
+        )  # fmt: skip
+        return dict(zip(inputs, found, strict=True))
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
     if is_grads_batched:
         return _batched(outputs, inputs, _as_tuple(grad_outputs), create_graph, allow_unused, materialize_grads)
@@ -165,7 +182,10 @@ def grad(
     allow_unused = bool(materialize_grads) if allow_unused is None else allow_unused
     if state.dual is not None and not create_graph:
         # The gradients have tangents: they are computed with tensors, which then forget their history.
-        found = grad(outputs, inputs, grad_outputs, bool(retain_graph), True, allow_unused, False, materialize_grads)
+        found = grad(
+            outputs, inputs, grad_outputs, bool(retain_graph), True, allow_unused=allow_unused,
+            materialize_grads=materialize_grads,
+        )  # fmt: skip
         return tuple([g if g is None else state.dual.settled(g) for g in found])
     edges = [_input_edge(t) for t in inputs]
     captured = engine.backward(
@@ -195,7 +215,9 @@ def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, material
     used: list = []
 
     def one(*given):
-        found = grad(outputs, inputs, given, True, create_graph, allow_unused, False, materialize_grads)
+        found = grad(
+            outputs, inputs, given, True, create_graph, allow_unused=allow_unused, materialize_grads=materialize_grads
+        )
         used[:] = [g is not None for g in found]
         return tuple(g for g in found if g is not None)
 

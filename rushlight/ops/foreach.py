@@ -301,6 +301,43 @@ def _foreach_mm(self, mat2):
     return tuple(products.mm(x, y) for x, y in zip(left, right, strict=True))
 
 
+# -- grouping --------------------------------------------------------------------------------------------------------
+
+
+def group_tensors_by_device_and_dtype(tensorlistlist: list, with_indices: builtins.bool = False) -> dict:
+    """Lists of the same length cut into pieces whose tensors of the first list share device and dtype.
+
+    Args:
+        tensorlistlist: lists of tensors; those after the first may hold None or be empty.
+        with_indices: give the places of the tensors too; otherwise an empty list.
+
+    Returns:
+        dict: ``(device, dtype)`` to a pair of the lists, cut, and the places.
+
+    Raises:
+        RuntimeError: no lists, an empty first list, None in it, or lists of different length.
+    """
+    if not tensorlistlist or not tensorlistlist[0]:
+        raise RuntimeError("Expected a first list with at least one Tensor to group by, received none.")
+    first = tensorlistlist[0]
+    lengths = [len(tensors) for tensors in tensorlistlist]
+    if any(length not in (0, len(first)) for length in lengths):
+        raise RuntimeError(f"Expected lists of the same length to group, received lengths {lengths}.")
+    places: dict[Any, list[int]] = {}
+    for i, x in enumerate(first):
+        if x is None:
+            raise RuntimeError(
+                f"Tensors of the first list of nested Tensor lists are supposed to be defined but the {i}-th Tensor is "
+                "not."
+            )
+        places.setdefault((x.device, x.dtype), []).append(i)
+    return {
+        key: ([[tensors[i] for i in chosen] if tensors else [] for tensors in tensorlistlist],
+              chosen if with_indices else [])
+        for key, chosen in places.items()
+    }  # fmt: skip
+
+
 __all__ += [
     "_foreach_clone", "_foreach_copy_", "_foreach_max", "_foreach_mm", "_foreach_norm", "_foreach_pow",
     "_foreach_powsum", "_foreach_zero_",

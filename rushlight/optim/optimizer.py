@@ -23,6 +23,7 @@ from .. import dtypes
 from .._graph.modes import state as modes
 from .._graph.node import RemovableHandle
 from .._tensor.tensor import Tensor, from_host
+from ..ops.foreach import group_tensors_by_device_and_dtype
 from . import _by_name
 
 ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -199,6 +200,9 @@ class Optimizer:
         return "\n".join(lines) + "\n)"
 
     # -- hooks --------------------------------------------------------------------------------------------------
+
+    # Optimizers of others, which work on lists of tensors, call it.
+    _group_tensors_by_device_and_dtype = staticmethod(group_tensors_by_device_and_dtype)
 
     def _patch_step_function(self) -> None:
         """Put the hooks around the class's ``step``; once per class that defines one."""

@@ -9,7 +9,7 @@ from .._errors import missing_name as _missing_name
 from . import checkpoint, data, hooks
 
 # Files that load on first use, as attributes or by import.
-_LAZY = frozenset({"_pytree", "dlpack", "model_zoo"})
+_LAZY = frozenset({"_foreach_utils", "_pytree", "dlpack", "model_zoo"})
 
 
 def __getattr__(name: str):

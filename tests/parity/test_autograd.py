@@ -301,3 +301,14 @@ def test_same_exception(program):
     # The first words are what programs match on.
     head = " ".join(str(expected.value).split()[:5])
     assert str(received.value).startswith(head)
+
+
+@pytest.mark.parametrize("library", [torch, rushlight])
+def test_grad_takes_its_options_in_order_and_inputs_by_name(library):
+    x, y = (library.tensor(v, requires_grad=True) for v in (2.0, 3.0))
+    unused = library.ones((), requires_grad=True)
+    found = library.autograd.grad(x * y, (x, unused), None, None, False, True, True)
+    assert found[0].item() == 3.0 and found[1] is None
+    assert {k: v.item() for k, v in library.autograd.grad(x * y, {"b": y, "a": x}).items()} == {"b": 2.0, "a": 3.0}
+    with pytest.warns(FutureWarning, match="only_inputs argument is deprecated"):
+        library.autograd.grad(x * y, x, only_inputs=False)

@@ -214,6 +214,24 @@ def test_gradients():
         np.testing.assert_allclose(received, expected, rtol=1e-5)
 
 
+def test_groups_by_device_and_dtype():
+    found = []
+    for library in (torch, rushlight):
+        first = [library.ones(1), library.ones(2, dtype=library.float64), library.ones(3)]
+        for group in (
+            library.optim.Optimizer._group_tensors_by_device_and_dtype,
+            __import__(f"{library.__name__}.utils._foreach_utils", fromlist="x")._group_tensors_by_device_and_dtype,
+        ):
+            pieces = group([first, first, []], with_indices=True)
+            found.append({str(key): ([len(x) for x in made], places) for key, (made, places) in pieces.items()})
+            assert all(places == [] for _, places in group([first]).values())
+            assert group([first, [None] * 3])[library.device("cpu"), library.float32][0][1] == [None, None]
+            for wrong in ([], [[]], [first, first[:1]], [[None], first[:1]]):
+                with pytest.raises(RuntimeError, match=r"Expected|first list"):
+                    group(wrong)
+    assert found[0] == found[1] == found[2] == found[3]
+
+
 def test_compiled():
     @rushlight.compile(fullgraph=True)
     def step(weights, averages):
