@@ -274,7 +274,8 @@ def _open_either(a: Path, b: Path, only: str) -> Iterator[tuple[Any, Any]]:
     from ..inspect.source import below
 
     with _open(a, "") as one, _open(b, "") as two:
-        inside = [any(e.name.startswith(only + ".") for e in source.entries) for source in (one, two)]
+        names = only, only.rstrip(".") + "."
+        inside = [any(e.name == names[0] or e.name.startswith(names[1]) for e in s.entries) for s in (one, two)]
         if only and not any(inside):
             below(one, only)  # says what is there instead
         yield below(one, only) if only and inside[0] else one, below(two, only) if only and inside[1] else two

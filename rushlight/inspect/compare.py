@@ -19,7 +19,7 @@ from rich.text import Text
 from .. import dtypes
 from .report import _plain
 from .source import Entry, Source, blocks, forget
-from .stats import number, short_dtype
+from .stats import counted, number, short_dtype
 
 
 def compare(a: Source, b: Source, rtol: float = 0.0, atol: float = 0.0) -> dict[str, Any]:
@@ -212,11 +212,17 @@ def show(data: dict, console: Console) -> None:
         console.print(Text(f"value    {row['path']}: {old} {arrow} {new}", style="yellow"))
     counts = [f"{len(data[k]):,} {k}" for k in ("changed", "renamed", "added", "removed") if data[k]]
     if data["equal"]:
-        console.print(Text(f"equal    all {data['unchanged']:,} tensors and all values", style="green"))
+        console.print(Text(f"equal    {_all_of(data['unchanged'])} and all values", style="green"))
     else:
         same = f"{data['unchanged']:,} unchanged"
-        others = [f"{len(data['values']):,} values differ"] if data["values"] else []
+        count = len(data["values"])
+        others = [f"{counted(count, 'value')} differ{'s' if count == 1 else ''}"] if count else []
         console.print(Text("differs  " + ", ".join([*counts, same, *others]), style="bold"))
+
+
+def _all_of(count: int) -> str:
+    """So many tensors, in words."""
+    return "the one tensor" if count == 1 else f"all {count:,} tensors"
 
 
 def _shown(value: Any) -> str:
@@ -226,7 +232,7 @@ def _shown(value: Any) -> str:
 def describe_prefix(rows: list[dict]) -> str:
     """What became of the names that changed by one prefix."""
     gone, come = _outer(rows[0]["from"], rows[0]["to"])
-    return f"{len(rows):,} names: '{gone}' -> '{come}'"
+    return f"{counted(len(rows), 'name')}: '{gone}' -> '{come}'"
 
 
 def _outer(was: str, now: str) -> tuple[str, str]:

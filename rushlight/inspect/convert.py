@@ -32,6 +32,7 @@ from ..checkpoint.pickler import Pickler, byte_order
 from ..checkpoint.rebuild import Description
 from . import npz_file, safetensors_file
 from .source import Entry, Flat, Source, forget
+from .stats import counted
 from .torch_file import children
 
 TORCH = frozenset({".pth", ".pt", ".bin", ".ckpt"})
@@ -173,7 +174,7 @@ def convert(
         if inert:
             job.written.notes.append(f"sparse, quantized or nested tensors were left out: {', '.join(inert[:5])}")
         if len(source.values) > len(inert):
-            job.written.notes.append(f"{len(source.values) - len(inert):,} values that are no tensors were left out")
+            job.written.notes.append(f"{counted(len(source.values) - len(inert), 'value')} other than tensors left out")
     if shard_size is None:
         job.write_flat(target, names)
     else:
@@ -389,7 +390,9 @@ class _Job:
         split = [group for group in places.values() if len(group) > 1]
         if split:
             some = ", ".join(split[0][:3])
-            self.written.notes.append(f"{len(split)} storages that several names shared are now separate: {some}")
+            self.written.notes.append(
+                f"{counted(len(split), 'storage')} that several names shared became separate: {some}"
+            )
 
     def _write_flat_object(self, target: Path, names: dict[str, Entry]) -> None:
         root: dict[str, Tensor] = OrderedDict()

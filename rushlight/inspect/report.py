@@ -14,7 +14,7 @@ from rich.text import Text
 
 from .. import dtypes
 from .source import Source
-from .stats import number, readable_count, readable_size, short_dtype, sparkline, statistics
+from .stats import counted, number, readable_count, readable_size, short_dtype, sparkline, statistics
 
 _MOST_VALUES = 12
 _MOST_NAMES = 5
@@ -112,8 +112,8 @@ def show(data: dict, console: Console, depth: int | None = None) -> None:
     """Print an inspection: the tree of tensors, what else the file holds, totals and findings."""
     totals = data["totals"]
     console.print(Text(data["file"], style="bold"), soft_wrap=True)
-    parts = [data["format"], readable_size(data["bytes"]), f"{totals['tensors']:,} tensors"]
-    parts += [f"{totals['elements']:,} elements", *[name for path, name in data["classes"].items() if not path]]
+    parts = [data["format"], readable_size(data["bytes"]), counted(totals["tensors"], "tensor")]
+    parts += [counted(totals["elements"], "element"), *[name for path, name in data["classes"].items() if not path]]
     console.print((" | " if plain_console(console) else " · ").join(parts))
     if data["tensors"]:
         console.print()
@@ -121,7 +121,7 @@ def show(data: dict, console: Console, depth: int | None = None) -> None:
     _show_values(data, console)
     console.print()
     kinds = ", ".join(f"{name} {readable_count(n)}" for name, n in totals["by_dtype"].items())
-    console.print(f"total    {totals['elements']:,} elements in {readable_size(totals['bytes'])} ({kinds})")
+    console.print(f"total    {counted(totals['elements'], 'element')} in {readable_size(totals['bytes'])} ({kinds})")
     for group in data["shared"]:
         console.print(Text(f"shared   {_few(group)}", style="cyan"))
     for note in data["notes"]:
@@ -162,7 +162,7 @@ def _table(data: dict, console: Console, depth: int | None) -> Table:
         name = Text("  " * min(level, 12) + label, style="" if row else "bold")
         if row is None:
             kind = data["classes"].get(path, "").rpartition(".")[2]
-            table.add_row(name, Text(kind or f"{count:,} tensors", style="dim"), readable_size(nbytes))
+            table.add_row(name, Text(kind or counted(count, "tensor"), style="dim"), readable_size(nbytes))
             continue
         cells: list[Any] = [name, _shape(row), readable_size(nbytes)]
         if with_statistics:

@@ -307,27 +307,31 @@ def _open_sharded(index: Path) -> Source:
 
 
 def below(source: Source, prefix: str) -> Source:
-    """The part of a source under a path, with the path taken off the names.
+    """The part of a source under a path, with the path taken off the names; of a tensor's path its last part stays.
 
     Raises:
         UnreadableFile: nothing lies there.
     """
     start = prefix.rstrip(".") + "."
     kept = [entry for entry in source.entries if entry.name.startswith(start)]
+    alone = not kept
+    if alone:
+        kept = [entry for entry in source.entries if entry.name == prefix]
+        start = prefix[: prefix.rfind(".") + 1]
     if not kept:
         tops = list(dict.fromkeys(entry.name.partition(".")[0] for entry in source.entries))
         raise UnreadableFile(f"{source.path}: no tensors under '{prefix}'. At the top there are: {', '.join(tops[:8])}")
     full = {entry.name[len(start) :]: entry for entry in kept}
     read = source.read
-    root = source.root
+    root = None if alone else source.root
     for part in prefix.rstrip(".").split("."):
         root = root.get(part) if isinstance(root, dict) else None
     return replace(
         source,
         entries=[replace(entry, name=name) for name, entry in full.items()],
         storages={key: source.storages[key] for key in dict.fromkeys(e.storage for e in kept)},
-        values={k[len(start) :]: v for k, v in source.values.items() if k.startswith(start)},
-        classes={k[len(start) :]: v for k, v in source.classes.items() if k.startswith(start)},
+        values={} if alone else {k[len(start) :]: v for k, v in source.values.items() if k.startswith(start)},
+        classes={} if alone else {k[len(start) :]: v for k, v in source.classes.items() if k.startswith(start)},
         root=root,
         reader=lambda entry: read(full[entry.name]),
     )

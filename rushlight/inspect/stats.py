@@ -56,6 +56,16 @@ class Statistics:
         return asdict(self)
 
 
+def counted(count: int, what: str) -> str:
+    """A number and a word.
+
+    Example:
+        >>> counted(1, "tensor"), counted(2000, "tensor")
+        ('1 tensor', '2,000 tensors')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def as_reals(chunk: np.ndarray) -> np.ndarray:
     """A piece in a dtype that numpy computes in: float32 or float64; magnitudes for complex numbers."""
     if chunk.dtype.kind == "c":

@@ -19,7 +19,7 @@ from ..checkpoint.allowlist import Policy, is_blocked
 from ..checkpoint.archive_reader import ArchiveReader
 from ..checkpoint.serialization import global_names
 from .source import Source, UnreadableFile, forget, open_source
-from .stats import readable_size
+from .stats import counted, readable_size
 
 _CHUNK = 1 << 22
 
@@ -48,7 +48,7 @@ def verify(path: str | os.PathLike, done: Callable[[int], None] | None = None) -
             raise
         return {"file": str(path), "format": "torch", "ok": False, "checks": checks}
     with opened as source:
-        count = f"{len(source.entries):,} tensors lie inside their {len(source.storages):,} storages"
+        count = f"{counted(len(source.entries), 'tensor')} inside {counted(len(source.storages), 'storage')}"
         add("structure", True, f"{source.format}; {count}")
         for note in source.notes:
             add("note", True, note)

@@ -77,6 +77,17 @@ def test_inspect_as_json(files):
     assert {"kind": "nan", "name": "head.weight", "count": 1, "of": 600} in data["findings"]
 
 
+def test_only_one_tensor(files):
+    code, out, _ = files("inspect", "a.ckpt", "--only", "state_dict.features.conv.bias", "--json")
+    data = json.loads(out)
+    assert code == 0 and [row["name"] for row in data["tensors"]] == ["bias"] and not data["values"]
+    name = "state_dict.module.features.conv.weight"
+    assert files("convert", "b.ckpt", "c.pth", "--only", name)[0] == 0
+    assert torch.equal(torch.load("c.pth")["weight"], torch.load("b.ckpt")["state_dict"][name[11:]])
+    code, out, _ = files("diff", "b.ckpt", "c.pth", "--only", name)
+    assert code == 0 and out == "equal    the one tensor and all values\n"
+
+
 def test_inspect_in_ascii(files, tmp_path):
     from processes import run_python
 
@@ -92,7 +103,7 @@ def test_diff(files):
     assert any("conv.weight" in line and "%" in line for line in lines)
     assert any("NaN/Inf" in line for line in lines)
     assert "value    epoch: 3 -> 4" in lines
-    assert lines[-1] == "differs  2 changed, 4 renamed, 2 unchanged, 1 values differ"
+    assert lines[-1] == "differs  2 changed, 4 renamed, 2 unchanged, 1 value differs"
     assert files("diff", "a.ckpt", "a.ckpt")[:2] == (0, "equal    all 4 tensors and all values\n")
 
 
@@ -128,7 +139,7 @@ def test_convert_there_and_back(files):
     assert files("convert", "c.safetensors", "d.pth")[0] == 0
     assert files("diff", "a.ckpt", "d.pth", "--only", "state_dict")[0] == 0
     code, _, err = files("convert", "a.ckpt", "e.npz")
-    assert code == 0 and "1 values that are no tensors were left out" in err
+    assert code == 0 and "1 value other than tensors left out" in err
 
 
 def test_convert_casts_and_shards(files):
