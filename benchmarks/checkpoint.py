@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/checkpoint.py [--gigabytes 2] [--rounds 3] [--output FILE]``. Every measurement is a fresh
 process, rushlight and PyTorch in turn, the median of the rounds; the file lies in a temporary folder, and is in the
-page cache for both. Memory is the peak of the process above what it held before the file was opened.
+page cache for both. Memory is the peak of the process above what it held before the file was opened. Three rounds of
+2 GiB take about five minutes on two cores and 6 GB of disk, ``--gigabytes 0.5 --rounds 1`` less than one.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def read(model) -> None:
 
 
 def saving(t, path: str, layers: int):
-    """Save the state dict of a model."""
+    """Save the state dict of a model; rushlight returns once it is on disk, PyTorch while the system still writes."""
     state = {str(i): t.ones(WIDTH, WIDTH) for i in range(layers)}
     yield
     t.save(state, path + ".copy")
@@ -148,6 +149,7 @@ def main() -> None:
             f"Python {platform.python_version()}; medians of {options.rounds} fresh processes each",
             "time: until the call returns / until every value was read once too; peak: memory over file size",
             "cpu: seconds of the process until the call returns, over torch's; it does not depend on other processes",
+            "load: rushlight verifies checksums, PyTorch does not; save: rushlight waits for the disk, PyTorch does not",
             "",
             f"{'case':34}{'rushlight':>20}{'torch':>20}{'ratio':>14}{'cpu':>7}{'peak':>8}{'torch':>7}",
         ]
