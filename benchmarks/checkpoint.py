@@ -149,7 +149,7 @@ def main() -> None:
             f"Python {platform.python_version()}; medians of {options.rounds} fresh processes each",
             "time: until the call returns / until every value was read once too; peak: memory over file size",
             "cpu: seconds of the process until the call returns, over torch's; it does not depend on other processes",
-            "load: rushlight verifies checksums, PyTorch does not; save: rushlight waits for the disk, PyTorch does not",
+            "load: rushlight looks at checksums; save: rushlight waits for the disk; PyTorch does neither",
             "",
             f"{'case':34}{'rushlight':>20}{'torch':>20}{'ratio':>14}{'cpu':>7}{'peak':>8}{'torch':>7}",
         ]
