@@ -31,8 +31,8 @@ REFUSED = [
     ("distributed.device_mesh", "DeviceMesh"), ("distributed", "init_device_mesh"), ("distributed.tensor", "DTensor"),
     ("distributed.tensor", "distribute_tensor"), ("distributed.tensor", "distribute_module"),
     ("distributed.tensor._utils", "compute_local_shape_and_global_offset"), ("distributed.fsdp", "fully_shard"),
-    ("distributed.fsdp", "FullyShardedDataParallel"), ("distributed.checkpoint", "save"),
-    ("distributed.checkpoint", "load"), ("distributed.checkpoint.hf_storage", "HuggingFaceStorageReader"),
+    ("distributed.fsdp", "FullyShardedDataParallel"),
+    ("distributed.checkpoint.hf_storage", "HuggingFaceStorageReader"),
     ("distributed.checkpoint.hf_storage", "HuggingFaceStorageWriter"), ("cuda", "CUDAGraph"), ("cuda", "graph"),
     ("fx", "Graph"), ("fx", "Node"), ("fx.graph_module", "_CodeOnlyModule"),
 ]  # fmt: skip

@@ -244,6 +244,9 @@ _LAZY = {
     "fsdp": "",
     "checkpoint": "",
     "_functional_collectives": "",
+    "_tensor": "",
+    "algorithms": "",
+    "nn": "",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._errors import missing_name
+from .._errors import missing_name, not_supported
 from .._tensor.tensor import Tensor
 
 
@@ -47,6 +47,28 @@ def all_to_all_single(
     return self.clone()
 
 
+def permute_tensor(self: Tensor, src_dst: Sequence[int], group: Any, tag: str = "") -> Tensor:
+    """What the process that sends to this one has; with one process, a copy.
+
+    Raises:
+        ValueError: a list of receivers other than ``[0]``.
+    """
+    if list(src_dst) != [0]:
+        raise ValueError(f"permute_tensor(): expected [0] (the one process sends to itself), received {list(src_dst)}")
+    return self.clone()
+
+
+class AsyncCollectiveTensor:
+    """A tensor that is on its way; nothing is one, so ``isinstance`` says no.
+
+    Raises:
+        NotImplementedError: always.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise not_supported("AsyncCollectiveTensor", "The collectives of one process give plain tensors at once.")
+
+
 all_to_all_single_autograd = all_to_all_single
 
 
@@ -54,4 +76,7 @@ def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
 
 
-__all__ = ["all_gather_tensor", "all_reduce", "all_to_all_single", "reduce_scatter_tensor", "wait_tensor"]
+__all__ = [
+    "AsyncCollectiveTensor", "all_gather_tensor", "all_reduce", "all_to_all_single", "permute_tensor",
+    "reduce_scatter_tensor", "wait_tensor",
+]  # fmt: skip

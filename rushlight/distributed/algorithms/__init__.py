@@ -1,6 +1,7 @@
 """Owns the folder ``torch.distributed.algorithms``; re-exports only.
 
-May import the file below.
+May import this folder.
 """
 
+from . import _checkpoint as _checkpoint
 from . import join as join

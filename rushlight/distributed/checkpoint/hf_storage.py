@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..._errors import missing_name, not_supported
-from . import _INSTEAD
+
+_INSTEAD = "One process has the whole state: rushlight.checkpoint.load_file and save_sharded."
 
 
 class HuggingFaceStorageReader:

@@ -39,6 +39,27 @@ class Shard(Placement):
 
     dim: int
 
+    @staticmethod
+    def local_shard_size_and_offset(curr_local_size: int, num_chunks: int, rank: int) -> tuple[int, int]:
+        """How long a process's piece is, and where it begins.
+
+        Args:
+            curr_local_size: how long the whole is.
+            num_chunks: into how many pieces it is split, as by ``torch.chunk``.
+            rank: which piece.
+
+        Example:
+            >>> import rushlight as torch
+            >>> torch.distributed.tensor.Shard.local_shard_size_and_offset(10, 4, 3)
+            (1, 9)
+        """
+        step = -(-curr_local_size // num_chunks)
+        start = min(step * rank, curr_local_size)
+        return min(step, curr_local_size - start), start
+
+    def __str__(self) -> str:
+        return f"S({self.dim})"
+
 
 @dataclass(frozen=True)
 class _StridedShard(Shard):
@@ -46,10 +67,16 @@ class _StridedShard(Shard):
 
     split_factor: int = 1
 
+    def __str__(self) -> str:
+        return f"_S({self.dim}, {self.split_factor})"
+
 
 @dataclass(frozen=True)
 class Replicate(Placement):
     """Each process has the whole tensor."""
+
+    def __str__(self) -> str:
+        return "R"
 
 
 @dataclass(frozen=True)
@@ -57,6 +84,12 @@ class Partial(Placement):
     """Each process has a part of a sum, or of another reduction."""
 
     reduce_op: str = "sum"
+
+    def __repr__(self) -> str:
+        return f"Partial({self.reduce_op})"
+
+    def __str__(self) -> str:
+        return f"P({self.reduce_op})"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,6 @@
+"""Owns the former name of a file of ``torch.distributed``; re-exports only.
+
+May import that file.
+"""
+
+from ..device_mesh import *  # noqa: F403

@@ -1,0 +1,16 @@
+"""Owns ``torch.distributed.nn``: collectives through which gradients pass, for a group of one process.
+
+May import the file below and _errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..._errors import missing_name
+from . import functional as functional
+from .functional import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    raise missing_name(__name__, name)
