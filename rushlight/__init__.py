@@ -37,6 +37,7 @@ from .ops.join import *
 from .ops.legacy import *
 from .ops.memory import *
 from .ops.diagonals import *
+from .ops.fake_quantize import *
 from .ops.linalg_old import *
 from .ops.norms import *
 from .ops.products import *

@@ -105,8 +105,63 @@ _TO_REAL = {complex64: float32, complex128: float64}
 _TO_COMPLEX = {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}
 
 
-def _by_name(name: str) -> dtype:
-    return ALL[name]
+class _Quantized(dtype):
+    """An element type of torch's quantized tensors: it describes, and no tensor has it.
+
+    Attributes:
+        carrier: the integer type that holds its levels.
+    """
+
+    __slots__ = ("carrier",)
+
+    def __init__(self, name: str, carrier: dtype):
+        self.name, self.carrier, self.itemsize, self.category = name, carrier, carrier.itemsize, 1
+        self.is_floating_point = self.is_complex = False
+        self.is_signed = carrier.is_signed
+
+    @property
+    def np(self):
+        raise NotImplementedError(
+            f"Tensors of {self!r} are not supported by rushlight. Keep floats on the quantization grid with "
+            "torch.fake_quantize_per_tensor_affine, or store the levels as torch.int8."
+        )
+
+
+class qscheme:
+    """How a grid lies: a name, as in torch."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self):
+        return _by_name, (self.name,)
+
+    def __copy__(self) -> qscheme:
+        return self
+
+    def __deepcopy__(self, memo) -> qscheme:
+        return self
+
+
+_CARRIERS = {"qint8": int8, "quint8": uint8, "qint32": int32, "quint4x2": uint8, "quint2x4": uint8}
+QUANTIZED: dict[str, dtype] = {name: _Quantized(name, carrier) for name, carrier in _CARRIERS.items()}
+qint8, quint8, qint32 = QUANTIZED["qint8"], QUANTIZED["quint8"], QUANTIZED["qint32"]
+quint4x2, quint2x4 = QUANTIZED["quint4x2"], QUANTIZED["quint2x4"]
+_SCHEMES = (
+    "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric",
+    "per_channel_affine_float_qparams",
+)  # fmt: skip
+SCHEMES: dict[str, qscheme] = {name: qscheme(name) for name in _SCHEMES}
+per_tensor_affine, per_tensor_symmetric = SCHEMES["per_tensor_affine"], SCHEMES["per_tensor_symmetric"]
+per_channel_affine, per_channel_symmetric = SCHEMES["per_channel_affine"], SCHEMES["per_channel_symmetric"]
+per_channel_affine_float_qparams = SCHEMES["per_channel_affine_float_qparams"]
+
+
+def _by_name(name: str):
+    return ALL.get(name) or QUANTIZED.get(name) or SCHEMES[name]
 
 
 def from_numpy(np_dtype) -> dtype:
@@ -201,7 +256,7 @@ class iinfo:
     def __init__(self, type: dtype):
         if type.category != 1:
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'")
-        info = np.iinfo(type.np)
+        info = np.iinfo((type.carrier if isinstance(type, _Quantized) else type).np)
         self.dtype, self.bits = type.name, int(info.bits)
         self.max, self.min = int(info.max), int(info.min)
 
@@ -273,5 +328,5 @@ def on_default_change(listener) -> None:
 __all__ = [
     *(name for name in ALL if name != "bool"), "Size", "channels_last", "channels_last_3d", "contiguous_format",
     "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format", "set_default_dtype",
-    "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
+    *QUANTIZED, *SCHEMES, "qscheme", "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip

@@ -6,11 +6,8 @@ May import ao.
 from typing import Any
 
 from ._errors import missing_name
-from .ao.quantization import DeQuantStub, QuantStub, QuantWrapper
+from .ao.quantization import *
 
 
 def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
-
-
-__all__ = ["DeQuantStub", "QuantStub", "QuantWrapper"]

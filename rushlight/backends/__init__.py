@@ -3,6 +3,6 @@
 May import devices; each backend is a module of its own, as in torch.
 """
 
-from . import cuda, cudnn, mha, mkldnn, mps, openmp, opt_einsum
+from . import cuda, cudnn, mha, mkldnn, mps, openmp, opt_einsum, quantized
 
-__all__ = ["cuda", "cudnn", "mha", "mkldnn", "mps", "openmp", "opt_einsum"]
+__all__ = ["cuda", "cudnn", "mha", "mkldnn", "mps", "openmp", "opt_einsum", "quantized"]

@@ -14,7 +14,11 @@ from .parallel import DataParallel
 utils = _import_module(".utils", __name__)
 
 # Folders that load on first use, as attributes or by import.
-_LAZY = frozenset({"attention", "common_types", "functional", "grad", "init", "quantized"})
+_LAZY = frozenset(
+    {
+        "attention", "common_types", "functional", "grad", "init", "intrinsic", "qat", "quantizable", "quantized",
+    }
+)  # fmt: skip
 
 
 def __getattr__(name: str):

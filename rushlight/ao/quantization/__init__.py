@@ -1,6 +1,6 @@
-"""Owns ``torch.ao.quantization``: the marks that models carry; what would quantize them is missing.
+"""Owns ``torch.ao.quantization``: models that round as quantized ones would, in floats; re-exports only.
 
-May import the marks.
+May import the files beside. What would compute with integers is missing, or says so.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..._errors import missing_name
-from .stubs import DeQuantStub, QuantStub, QuantWrapper
+from .fake_quantize import *
+from .fuse_modules import fuse_modules, fuse_modules_qat
+from .fuser_method_mappings import *
+from .observer import *
+from .qconfig import *
+from .quantization_mappings import *
+from .quantize import *
+from .stubs import *
 
 
 def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
-
-
-__all__ = ["DeQuantStub", "QuantStub", "QuantWrapper"]

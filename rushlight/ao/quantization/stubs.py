@@ -1,4 +1,4 @@
-"""Owns the marks around the part of a model that quantization would change; until then they pass values through.
+"""Owns the marks around the part of a model that quantization changes; until then they pass values through.
 
 May import nn.
 """
@@ -10,11 +10,24 @@ from typing import Any
 from ...nn import Module
 
 
-class QuantStub(Module):
-    """Marks where quantization begins; gives its input back.
+class _Mark(Module):
+    """Gives its input back; ``qconfig`` says how the values would be quantized."""
+
+    def __init__(self, qconfig: Any = None) -> None:
+        super().__init__()
+        if qconfig:
+            self.qconfig = qconfig
+
+    def forward(self, x: Any) -> Any:
+        """Give ``x`` back."""
+        return x
+
+
+class QuantStub(_Mark):
+    """Marks where quantization begins; once prepared, it rounds what passes.
 
     Args:
-        qconfig: how it would be quantized; kept as an attribute.
+        qconfig: how values are quantized; without one, the parent's way.
 
     Example:
         >>> import rushlight as torch
@@ -22,31 +35,13 @@ class QuantStub(Module):
         tensor([1., 1.])
     """
 
-    def __init__(self, qconfig: Any = None) -> None:
-        super().__init__()
-        if qconfig:
-            self.qconfig = qconfig
 
-    def forward(self, x: Any) -> Any:
-        """Give ``x`` back."""
-        return x
-
-
-class DeQuantStub(Module):
-    """Marks where quantization ends; gives its input back.
+class DeQuantStub(_Mark):
+    """Marks where quantization ends.
 
     Args:
-        qconfig: how it would be quantized; kept as an attribute.
+        qconfig: as for ``QuantStub``.
     """
-
-    def __init__(self, qconfig: Any = None) -> None:
-        super().__init__()
-        if qconfig:
-            self.qconfig = qconfig
-
-    def forward(self, x: Any) -> Any:
-        """Give ``x`` back."""
-        return x
 
 
 class QuantWrapper(Module):
@@ -63,9 +58,8 @@ class QuantWrapper(Module):
     def __init__(self, module: Module) -> None:
         super().__init__()
         qconfig = getattr(module, "qconfig", None)
-        self.add_module("quant", QuantStub(qconfig))
-        self.add_module("dequant", DeQuantStub(qconfig))
-        self.add_module("module", module)
+        for name, child in (("quant", QuantStub(qconfig)), ("dequant", DeQuantStub(qconfig)), ("module", module)):
+            self.add_module(name, child)
         self.train(module.training)
 
     def forward(self, X: Any) -> Any:
