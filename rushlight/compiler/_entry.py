@@ -19,6 +19,7 @@ from .._graph.node import Node
 from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
 from . import _split
+from ._bundles import bundle, give_rows, storages_of
 from ._numbers import Name, is_number, look_up
 from ._prepared import Prepared, separate
 from ._roots import MISSING, fingerprint, is_plain
@@ -126,7 +127,6 @@ class Entry:
         ]  # arguments that are state themselves
         self.taken = [leaves.index[id(t)] for t in trace.arguments]
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
-        self.grads = [(self._ref(t, trace), what) for t, what in self.result.grads]
         self.rates = trace.rates
         self.groups = [(g, list(g["params"])) for o in found.optimizers.values() for g in o.param_groups]
         self.plain_groups = [
@@ -205,6 +205,12 @@ class Entry:
             first = slots[0].array
             if any(s.array is not first for s in slots):
                 return ("steps",)
+        for optimizer, table, held in self.optimizer_states:
+            if optimizer.state is not table:
+                return ("state",)
+            for p, own, values, same in held:
+                if table.get(p) is not own or len(own) != len(values) or not all(map(same, own.values(), values)):
+                    return ("state",)
         for optimizer, index, where, static in self.rates:
             if optimizer._read_numbers(index, optimizer.param_groups[index], where)[0].static != static:
                 return ("option",)
@@ -234,7 +240,11 @@ class Entry:
     # -- programs -----------------------------------------------------------------------------------------------
 
     def _programs(self, result, trace) -> None:
-        closed, forward = _split.arranged(result.closed), result.forward
+        moving = {at for _, _, at, _ in self.rebound}
+        closed = _split.arranged(bundle(result.closed, result, trace, moving))
+        self.grads = [(self._ref(t, trace), what) for t, what in result.grads]
+        self.row_grads = [([self._ref(t, trace) for t in tensors], what) for tensors, what in result.row_grads]
+        forward = result.forward
         jaxpr = closed.jaxpr
         states, arguments, _ = result.counts
         self.node_edges: list = []
@@ -249,7 +259,6 @@ class Entry:
         self.crossing = [self.place[forward + i] for i in range(len(crossing))]
         eqns, _ = _split.needed(eqns, gives)
         written = {i for kind, i in result.writes if kind == "state"}
-        moving = {at for _, _, at, _ in self.rebound}
         fixed = {v: s for i, (v, s) in enumerate(zip(jaxpr.invars, trace.states)) if i not in written | moving}
         early, eqns = separate(eqns, set(fixed))
         needs = _split.used(eqns, gives)
@@ -287,6 +296,8 @@ class Entry:
             else:
                 self.argument_writes.append((self.taken[i], place))
 
+        self.touched = {id(s) for s in storages_of([*self.donated, *self.kept, *self.written])}
+        self.optimizer_states = [(o, o.state, _watched(o, self.touched)) for o in trace.found.optimizers.values()]
         self.holders: dict = {}
         for storages, places in (
             (self.donated, [i for i, _ in donated]), (self.kept, [i for i, _ in kept if i < states]),
@@ -337,6 +348,11 @@ class Entry:
         for ref, what in self.grads:
             tensor = tensors[ref] if type(ref) is int else ref
             tensor._grad = Tensor._of(outs[place[what]], tensor._storage.device) if type(what) is int else what
+        for refs, what in self.row_grads:
+            rows = [tensors[ref] if type(ref) is int else ref for ref in refs]
+            for tensor in rows:
+                tensor._grad = Tensor._of(None, tensor._storage.device)
+            give_rows([t._grad._storage for t in rows], outs[place[what]])
         for where, name, at, kind, device in self.result.slots:
             where[name] = kind._of(outs[place[at]], device)
         made = self._wrap(outs, tensors)
@@ -421,6 +437,21 @@ def _distinct(atoms):
             kept.append(atom)
         places.append(index[key])
     return kept, places
+
+
+def _watched(optimizer, touched) -> list:
+    """What must stay in place of the state of an optimizer: the tensors of each parameter that the program uses."""
+    found = []
+    for p, own in optimizer.state.items():
+        values = list(own.values()) if isinstance(own, dict) else []
+        tensors = [isinstance(v, Tensor) for v in values]
+        if any(t and id(v._storage) in touched for t, v in zip(tensors, values)):
+            found.append((p, own, values, operator.is_ if all(tensors) else _is_or_number))
+    return found
+
+
+def _is_or_number(now, then) -> bool:
+    return now is then or not isinstance(then, Tensor)
 
 
 def _shape(module) -> tuple:

@@ -130,6 +130,8 @@ def _phrase(compiled, failed) -> str:
         return f"{failed[1]} is another object than before, or one that the function refers to itself"
     if kind == "group":
         return "an optimizer's parameters changed"
+    if kind == "state":
+        return "an optimizer's state was replaced, as load_state_dict does"
     if kind == "steps":
         return "an optimizer's step counts came apart"
     return "an optimizer's option changed"

@@ -130,6 +130,8 @@ class Compiled:
 
     def _compile(self, key, leaves, args, kwargs, failed) -> Entry | None:
         reason = _explain.why(self, key, leaves, failed)
+        if failed is not None and failed[0] == "state":  # what was replaced does not come back, and need not be held
+            self.entries[key] = [e for e in self.entries[key] if e is None or e.fails(leaves) != failed]
         number = varying(failed) if failed is not None else None
         if number is not None and (key if number.key[0] == "argument" else None, number.key) not in self._constant:
             self._varying.setdefault((key if number.key[0] == "argument" else None, number.key), number)
@@ -205,7 +207,7 @@ class Compiled:
             for _, undo in created:
                 undo()
             raise
-        touched = {id(s) for s in (*entry.donated, *entry.kept, *entry.written)}
+        touched = entry.touched
         for storages, undo in created:
             if not any(id(s) in touched for s in storages):
                 undo()

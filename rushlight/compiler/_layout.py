@@ -123,7 +123,8 @@ def _step(eqn, values) -> list:
     return _plain(eqn, values)
 
 
-def _bind(eqn, arrays, **changed) -> list:
+def bind(eqn, arrays, **changed) -> list:
+    """Run an equation on arrays."""
     with eqn.ctx.manager:
         out = eqn.primitive.bind(*arrays, **eqn.primitive.get_bind_params({**eqn.params, **changed}))
     return list(out) if eqn.primitive.multiple_results else [out]
@@ -135,7 +136,7 @@ def _plain(eqn, values) -> list:
         free = values[0].size < math.prod(eqn.params["shape"])
     else:
         free = name == "iota" or (name in _ELEMENTWISE and not any(v.size for v in values))
-    return [Held(a, _identity(a.ndim), free) for a in _bind(eqn, [v.plain for v in values])]
+    return [Held(a, _identity(a.ndim), free) for a in bind(eqn, [v.plain for v in values])]
 
 
 def _order(values, ndim: int) -> tuple:
@@ -162,13 +163,13 @@ def _convolution(eqn, lhs: Held, rhs: Held) -> Held:
         # and leaves out the zeros between the elements of a dilated operand.
         sizes = [eqn.outvars[0].aval.shape[d] for d in out_spatial]
         pads = tuple((t - 1 - a, t - 1 - b) for t, (a, b) in zip(sizes, eqn.params["padding"]))
-        (out,) = _bind(
+        (out,) = bind(
             eqn, [rhs.get((outer, *kernel, inner)), lhs.get((*spatial, feature, batch))], dimension_numbers=last,
             padding=pads, lhs_dilation=(1,) * (n - 2), rhs_dilation=eqn.params["lhs_dilation"],
         )  # fmt: skip
         return Held(lax.rev(out, range(1, n - 1)), (out_feature, *out_spatial, out_batch))
     arrays = [lhs.get((batch, *spatial, feature)), rhs.get((*kernel, inner, outer))]
-    (out,) = _bind(eqn, arrays, dimension_numbers=last)
+    (out,) = bind(eqn, arrays, dimension_numbers=last)
     return Held(out, (out_batch, *out_spatial, out_feature))
 
 
@@ -187,14 +188,14 @@ def _elementwise(eqn, values) -> list:
     shape = eqn.outvars[0].aval.shape
     order = _order(values, len(shape))
     arrays = [v.get(order) if v.ndim == len(shape) else v.plain for v in values]
-    return [Held(out, order) for out in _bind(eqn, arrays, **({"sharding": None} if "sharding" in eqn.params else {}))]
+    return [Held(out, order) for out in bind(eqn, arrays, **({"sharding": None} if "sharding" in eqn.params else {}))]
 
 
 def _reduce(eqn, values) -> list:
     (value,) = values
     order, axes = value.first, eqn.params["axes"]
     places = tuple(sorted(order.index(a) for a in axes))
-    (out,) = _bind(eqn, [value.get(order)], axes=places)
+    (out,) = bind(eqn, [value.get(order)], axes=places)
     return [Held(out, _closed_up([d for d in order if d not in axes]))]
 
 
@@ -207,7 +208,7 @@ def _closed_up(order) -> tuple:
 def _arg_reduce(eqn, values) -> list:
     (value,) = values
     order, axes = value.first, eqn.params["axes"]
-    (out,) = _bind(eqn, [value.get(order)], axes=tuple(order.index(a) for a in axes))
+    (out,) = bind(eqn, [value.get(order)], axes=tuple(order.index(a) for a in axes))
     return [Held(out, _closed_up([d for d in order if d not in axes]))]
 
 
@@ -222,7 +223,7 @@ def _per_dimension(eqn, values) -> list:
     order = _order(values, values[0].ndim)
     changed = {k: tuple(eqn.params[k][d] for d in order) for k in _PER_DIMENSION if eqn.params.get(k) is not None}
     arrays = [v.get(order) if v.ndim == len(order) else v.plain for v in values]
-    return [Held(out, order) for out in _bind(eqn, arrays, **changed)]
+    return [Held(out, order) for out in bind(eqn, arrays, **changed)]
 
 
 def _along(option):
@@ -232,7 +233,7 @@ def _along(option):
         order = _order(values, values[0].ndim)
         dims = eqn.params[option]
         places = order.index(dims) if isinstance(dims, int) else tuple(order.index(d) for d in dims)
-        return [Held(out, order) for out in _bind(eqn, [v.get(order) for v in values], **{option: places})]
+        return [Held(out, order) for out in bind(eqn, [v.get(order) for v in values], **{option: places})]
 
     return rule
 
@@ -244,7 +245,7 @@ def _dynamic_slice(eqn, values) -> list | None:
     order = value.first
     sizes = tuple(eqn.params["slice_sizes"][d] for d in order)
     arrays = [value.get(order), *(starts[d].plain for d in order)]
-    return [Held(out, order) for out in _bind(eqn, arrays, slice_sizes=sizes)]
+    return [Held(out, order) for out in bind(eqn, arrays, slice_sizes=sizes)]
 
 
 def _transpose(eqn, values) -> list:
@@ -259,14 +260,14 @@ def _broadcast(eqn, values) -> list | None:
     if rest or len(shape) != value.ndim or tuple(dims) != _identity(value.ndim):
         return None
     order = value.first
-    (out,) = _bind(eqn, [value.get(order)], shape=tuple(shape[d] for d in order), sharding=None)
+    (out,) = bind(eqn, [value.get(order)], shape=tuple(shape[d] for d in order), sharding=None)
     return [Held(out, order)]
 
 
 def _squeeze(eqn, values) -> list:
     (value,) = values
     order, dims = value.first, eqn.params["dimensions"]
-    (out,) = _bind(eqn, [value.get(order)], dimensions=tuple(order.index(d) for d in dims))
+    (out,) = bind(eqn, [value.get(order)], dimensions=tuple(order.index(d) for d in dims))
     return [Held(out, _closed_up([d for d in order if d not in dims]))]
 
 
@@ -314,7 +315,7 @@ def _reshape(eqn, values) -> list | None:
 
 
 def _barrier(eqn, values) -> list:
-    outs = _bind(eqn, [v.orders[v.first] for v in values])
+    outs = bind(eqn, [v.orders[v.first] for v in values])
     return [Held(out, v.first) for out, v in zip(outs, values)]
 
 

@@ -112,7 +112,8 @@ class Found:
                 self.visit(value, 1)
         for state in list(optimizer.state.values()):
             self.visit(state, 1)
-        self.visit(getattr(optimizer, "_cells", None), 1)
+        for cell in getattr(optimizer, "_cells", {}).values():
+            self.visit(getattr(cell, "vector", None), 1)  # the numbers of a group
         self._inside -= 1
 
     def add_function(self, function, depth: int) -> None:

@@ -11,8 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
 from .._graph import engine
@@ -22,6 +20,7 @@ from .._hooks import changes
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from . import _split
+from ._bundles import rushlight_stack_rows, rushlight_take_row
 from ._record import recording
 from ._roots import MISSING, fingerprint, is_module, is_plain
 from ._tree import replace_numbers, take_apart
@@ -110,16 +109,12 @@ class Trace:
         arrays = [s.array for s in storages]
         held = self.rows.get(tuple(map(id, arrays)))
         if held is None:
-            held = self.rows[tuple(map(id, arrays))] = jnp.stack(arrays), arrays
+            held = self.rows[tuple(map(id, arrays))] = rushlight_stack_rows(*arrays), arrays
         return held[0]
 
     def row(self, joined, k: int):
         """A row, taken by a number that XLA does not know."""
-        zeros = [np.int32(0)] * (joined.ndim - 1)
-        taken = jax.lax.dynamic_slice(
-            joined, [self.ordinals[k], *zeros], [1, *joined.shape[1:]], allow_negative_indices=False
-        )
-        return taken.reshape(joined.shape[1:])
+        return rushlight_take_row(joined, self.ordinals[k])
 
     def host(self, action, optimizer) -> None:
         """Do something to an optimizer's numbers on every call: before the program, or after it.
@@ -473,12 +468,15 @@ def _put_back(own: dict, kept: dict) -> None:
 
 
 def _equal_scalars(optimizers):
-    """Slots of 0-dim optimizer state that hold one array, such as the step count of parameters of equal age."""
+    """Slots of 0-dim state that hold one array, such as the step count of a group's parameters of equal age."""
     for optimizer in optimizers:
+        # Groups are updated one after the other, and what they shared before, they do not share after.
+        group_of = {id(p): n for n, group in enumerate(optimizer.param_groups) for p in group["params"]}
         groups: dict = {}
-        for held in list(optimizer.state.values()):
+        for owner, held in list(optimizer.state.items()):
             if isinstance(held, dict):
                 for value in held.values():
                     if isinstance(value, Tensor) and value.dim() == 0 and not value._path:
-                        groups.setdefault(id(value._storage.array), []).append(value._storage)
+                        key = group_of.get(id(owner)), id(value._storage.array)
+                        groups.setdefault(key, []).append(value._storage)
         yield from (group for group in groups.values() if len(group) > 1)

@@ -1,5 +1,6 @@
 """Whatever changes between two calls, the compiled function gives what the eager one gives."""
 
+import copy
 import warnings
 
 import pytest
@@ -91,6 +92,12 @@ def _load(m, o):
     m.load_state_dict({k: v * 0.9 if v.is_floating_point() else v for k, v in m.state_dict().items()})
 
 
+def _moment(m, o):
+    held = o.state[m.last.bias]
+    if held.get("momentum_buffer") is not None:
+        held["momentum_buffer"] = held["momentum_buffer"] * 0.5
+
+
 def _group(m, o):
     known = {id(p) for g in o.param_groups for p in g["params"]}
     new = [p for p in m.parameters() if id(p) not in known]
@@ -119,7 +126,8 @@ CHANGES = {
     "momentum": lambda m, o: o.param_groups[0].update(momentum=0.5),
     "weight decay": lambda m, o: o.param_groups[0].update(weight_decay=0.01),
     "state dict": _load,
-    "optimizer state": lambda m, o: o.load_state_dict(o.state_dict()),
+    "optimizer state": lambda m, o: o.load_state_dict(copy.deepcopy(o.state_dict())),
+    "one state tensor": _moment,
     "gradients": lambda m, o: m.zero_grad(),
     "param group": _group,
     "buffer": lambda m, o: setattr(m, "calls", torch.full((), 5.0)),
