@@ -9,16 +9,16 @@ function header() {
   $("title").textContent = DATA.title;
   const parts = [];
   for (const file of DATA.files) parts.push(`${file.format}, ${shortBytes(file.bytes)}`);
-  if (DATA.kind === "module") parts.push(DATA.modules.length.toLocaleString("en") + " modules");
-  parts.push(DATA.tensors.filter((t) => t.state !== "removed").length.toLocaleString("en") + " tensors");
-  parts.push(ROOT.elements.toLocaleString("en") + " elements");
+  if (DATA.kind === "module") parts.push(counted(DATA.modules.length, "module"));
+  parts.push(counted(DATA.tensors.filter((t) => t.state !== "removed").length, "tensor"));
+  parts.push(counted(ROOT.elements, "element"));
   if (DIFF) {
     const count = {};
     for (const tensor of DATA.tensors) count[tensor.state] = (count[tensor.state] || 0) + 1;
     parts.push(["changed", "renamed", "added", "removed", "same"].filter((s) => count[s]).map((s) => `${count[s]} ${s}`).join(", "));
     $("only").hidden = false;
   }
-  if (ROOT.alarms) parts.push(`NaN or Inf in ${ROOT.alarms} tensor${ROOT.alarms > 1 ? "s" : ""}`);
+  if (ROOT.alarms) parts.push(`NaN or Inf in ${counted(ROOT.alarms, "tensor")}`);
   $("totals").textContent = parts.join(" · ");
 }
 
@@ -82,7 +82,7 @@ function facts(rows) {
 function tensorDetails(node) {
   const t = node.tensor;
   const made = [element("h2", {}, t.name)];
-  const about = [t.dtype, "[" + t.shape.join(", ") + "]", t.count.toLocaleString("en") + " elements", shortBytes(t.bytes)];
+  const about = [t.dtype, "[" + t.shape.join(", ") + "]", counted(t.count, "element"), shortBytes(t.bytes)];
   if (t.buffer) about.push("buffer");
   else if (t.trained === false) about.push("frozen");
   if (t.state) about.push(t.state);
@@ -118,7 +118,8 @@ function moduleDetails(node) {
   const made = [element("h2", {}, node.path || node.kind || DATA.title)];
   const about = [];
   if (node.kind && node.path) about.push(node.kind + (node.extra ? "(" + node.extra + ")" : ""));
-  about.push(`${node.tensors.toLocaleString("en")} tensors`, `${node.elements.toLocaleString("en")} elements (${percent(node.elements, ROOT.elements)})`, shortBytes(node.bytes));
+  about.push(counted(node.tensors, "tensor"), counted(node.elements, "element") + (ROOT.elements ? ` (${percent(node.elements, ROOT.elements)})` : ""),
+    shortBytes(node.bytes));
   if (node.output) about.push("output " + JSON.stringify(node.output).replaceAll(",", ", "));
   if (node.macs) about.push(shortCount(node.macs) + " multiply-adds");
   made.push(element("p", {}, about.join(" · ")));

@@ -85,6 +85,10 @@ function* everyNode(root) {
   }
 }
 
+function counted(n, word) {
+  return n.toLocaleString("en") + " " + word + (n === 1 ? "" : "s");
+}
+
 function shortCount(n) {
   if (n == null) return "–";
   let unit = 0;
