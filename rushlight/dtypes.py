@@ -328,5 +328,6 @@ def on_default_change(listener) -> None:
 __all__ = [
     *(name for name in ALL if name != "bool"), "Size", "channels_last", "channels_last_3d", "contiguous_format",
     "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format", "set_default_dtype",
-    *QUANTIZED, *SCHEMES, "qscheme", "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided",
+    *QUANTIZED, *SCHEMES, "qscheme", "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr",
+    "strided",
 ]  # fmt: skip

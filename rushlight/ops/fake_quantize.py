@@ -1,4 +1,4 @@
-"""Owns quantization in simulation: values rounded to a grid but kept as floats, and the grids that observed ranges give.
+"""Owns quantization in simulation: values rounded to a grid but kept as floats, and the grids for observed ranges.
 
 May import the door, the shapes and jax. Rounding passes gradients straight through where a value lay inside the grid.
 """
@@ -168,25 +168,30 @@ def observed_range(input: Array, low: Array, high: Array, share: Number | None, 
     )
 
 
+def _divided(array, number):
+    """A true quotient. XLA multiplies by the reciprocal of a scalar: one bit off, which decides ties on the grid."""
+    return (array.astype(jnp.float64) / number).astype(array.dtype)
+
+
 @op(name="_range_to_grid", method=False, differentiable=False)
-def range_to_grid(low: Array, high: Array, eps: Array, span: Number, quant_min, quant_max, scheme, middle):
+def range_to_grid(low: Array, high: Array, eps: Array, span, quant_min, quant_max, scheme, middle):
     """Scale and zero point of the grid that covers a range.
 
     Args:
-        span: ``quant_max - quant_min``; an input of the program, because XLA divides by constants inexactly.
+        span: ``quant_max - quant_min``.
         scheme: ``"symmetric"``, ``"affine"`` or ``"float"`` (a zero point that is no integer).
         middle: the zero point of a symmetric grid.
     """
     below, above = jnp.minimum(low, 0), jnp.maximum(high, 0)
     if scheme == "symmetric":
-        scale = jnp.maximum(jnp.maximum(-below, above) / (span / 2), eps.reshape(()))
+        scale = jnp.maximum(_divided(jnp.maximum(-below, above), span / 2), eps.reshape(()))
         zero = jnp.full(scale.shape, middle, jnp.int64)
     elif scheme == "float":
-        scale = (high - low) / span
+        scale = _divided(high - low, span)
         scale = jnp.where(scale > eps.reshape(()), scale, 1)
         zero = -low / scale
     else:
-        scale = jnp.maximum((above - below) / span, eps.reshape(()))
+        scale = jnp.maximum(_divided(above - below, span), eps.reshape(()))
         zero = jnp.clip(quant_min - jnp.round(below / scale).astype(jnp.int32), quant_min, quant_max)
     return jnp.atleast_1d(scale), jnp.atleast_1d(zero)
 

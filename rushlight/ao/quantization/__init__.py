@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._errors import missing_name
 from .fake_quantize import *
-from .fuse_modules import fuse_modules, fuse_modules_qat
+from .fuse_modules import *
 from .fuser_method_mappings import *
 from .observer import *
 from .qconfig import *

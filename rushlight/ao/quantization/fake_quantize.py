@@ -264,19 +264,9 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
 
     def extra_repr(self) -> str:
         """The switches, the grid, the levels and whether one bit is left out."""
-        return (
-            self._options(
-                "fake_quant_enabled",
-                "observer_enabled",
-                "scale",
-                "zero_point",
-                "dtype",
-                "quant_min",
-                "quant_max",
-                "qscheme",
-            )  # fmt: skip
-            + f", reduce_range={self.activation_post_process.reduce_range}"
-        )
+        names = ("scale", "zero_point", "dtype", "quant_min", "quant_max", "qscheme")
+        shown = self._options("fake_quant_enabled", "observer_enabled", *names)
+        return f"{shown}, reduce_range={self.activation_post_process.reduce_range}"
 
 
 _TENSOR = {"observer": MovingAverageMinMaxObserver}

@@ -92,4 +92,4 @@ def fuse_modules_qat(
     return _fuse(model, modules_to_fuse, True, inplace, fuser_func, fuse_custom_config_dict)
 
 
-__all__ = ["fuse_known_modules", "fuse_modules", "fuse_modules_qat"]
+__all__ = ["fuse_modules", "fuse_modules_qat"]

@@ -1,6 +1,6 @@
 """Owns the observer that keeps a histogram and seeks the range whose grid loses least.
 
-May import the base beside and numpy. What it does depends on values, so inside ``compile`` it runs operator by operator.
+May import the base beside and numpy. What it does depends on values: inside ``compile`` it runs operator by operator.
 """
 
 from __future__ import annotations

@@ -211,8 +211,8 @@ class _ConvBnNd(FoldsBn, _ConvNd, _FusedModule):
         return conv.train(self.training)
 
 
-class _ConvReLUNd(_FusedModule):
-    """A convolution that rounds its weight, then ReLU: what it adds, before which the convolution stands."""
+class _ThenReLU:
+    """A convolution that rounds its weight, then ReLU: what that adds to the convolution, before which it stands."""
 
     def forward(self: Any, input: Any) -> Any:
         """Convolve with the rounded weight, and drop what is negative."""
@@ -251,7 +251,7 @@ class ConvBnReLU1d(ConvBn1d):
     _FLOAT_MODULE, _FLOAT_RELU_MODULE, _FUSED_FLOAT_MODULE = nni.ConvBnReLU1d, nn.ReLU, nni.ConvReLU1d
 
 
-class ConvReLU1d(_ConvReLUNd, nnqat.Conv1d):
+class ConvReLU1d(_ThenReLU, nnqat.Conv1d, _FusedModule):
     """``qat.Conv1d``, then ``ReLU``."""
 
     _FLOAT_MODULE, _FLOAT_BN_MODULE, _FLOAT_RELU_MODULE = nni.ConvReLU1d, None, nn.ReLU
@@ -270,7 +270,7 @@ class ConvBnReLU2d(ConvBn2d):
     _FLOAT_MODULE, _FLOAT_RELU_MODULE, _FUSED_FLOAT_MODULE = nni.ConvBnReLU2d, nn.ReLU, nni.ConvReLU2d
 
 
-class ConvReLU2d(_ConvReLUNd, nnqat.Conv2d):
+class ConvReLU2d(_ThenReLU, nnqat.Conv2d, _FusedModule):
     """``qat.Conv2d``, then ``ReLU``."""
 
     _FLOAT_MODULE, _FLOAT_BN_MODULE, _FLOAT_RELU_MODULE = nni.ConvReLU2d, None, nn.ReLU
@@ -289,7 +289,7 @@ class ConvBnReLU3d(ConvBn3d):
     _FLOAT_MODULE, _FLOAT_RELU_MODULE, _FUSED_FLOAT_MODULE = nni.ConvBnReLU3d, nn.ReLU, nni.ConvReLU3d
 
 
-class ConvReLU3d(_ConvReLUNd, nnqat.Conv3d):
+class ConvReLU3d(_ThenReLU, nnqat.Conv3d, _FusedModule):
     """``qat.Conv3d``, then ``ReLU``."""
 
     _FLOAT_MODULE, _FLOAT_BN_MODULE, _FLOAT_RELU_MODULE = nni.ConvReLU3d, None, nn.ReLU
