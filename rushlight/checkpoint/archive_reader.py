@@ -77,6 +77,21 @@ def fill(file, buffer: np.ndarray, each=None) -> bool:
     return True
 
 
+def _refuse_others(names: list[str]) -> None:
+    """Name what else is a zip archive, before its records are held against what torch.save writes."""
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise RuntimeError(
+            "Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``. rushlight does not "
+            "run TorchScript: expected a file of torch.save, received one of torch.jit.save. In PyTorch, save "
+            "torch.jit.load(path).state_dict() with torch.save, and load that."
+        )
+    if all(name.endswith(".npy") for name in names):
+        raise RuntimeError(
+            "PytorchStreamReader failed reading zip archive: expected an archive written by torch.save, received one "
+            "of numpy.savez. Read it with numpy.load, or name it *.npz for rushlight's commands."
+        )
+
+
 class ArchiveReader:
     """The records of one archive; data is read when asked for.
 
@@ -99,6 +114,7 @@ class ArchiveReader:
         if not infos:
             raise _broken("it holds no records")
         self.root = infos[0].filename.partition("/")[0]
+        _refuse_others([info.filename for info in infos])
         self._infos: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
             self._admit(info)

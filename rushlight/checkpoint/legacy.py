@@ -20,6 +20,7 @@ from . import progress, rebuild
 from .allowlist import Policy
 from .archive_reader import aligned_bytes, fill, remaining
 from .brief import brief
+from .other_files import described
 from .pickler import Pickler
 from .storages import LoadedStorage, StorageTable, StorageType, text
 from .stub import Stub
@@ -70,9 +71,7 @@ def global_names(file) -> list[str]:
                         found |= dict.fromkeys(scan(member, "utf-8")[1])
             return list(found)
     file.seek(start)
-    if file.read(1) != b"\x80":
-        raise pickle.UnpicklingError("Invalid magic number; corrupt file? Expected a checkpoint written by torch.save.")
-    file.seek(start)
+    _check_start(file, start)
     names: dict[str, None] = {}
     for _ in range(4):  # magic number, version, system, and the object
         names |= dict.fromkeys(scan(file, "utf-8")[1])
@@ -83,6 +82,16 @@ def _nothing(pid):
     raise pickle.UnpicklingError(
         f"header of a checkpoint: expected plain values, received a persistent id {brief(pid)}"
     )
+
+
+def _check_start(file, start: int) -> None:
+    """See that a pickle begins here, and go back there."""
+    head = file.read(64)
+    file.seek(start)
+    if head[:1] not in (b"\x80", b""):
+        raise pickle.UnpicklingError(
+            f"Invalid magic number; corrupt file? Expected a checkpoint written by torch.save, {described(head)}"
+        )
 
 
 def load(file, map_location, weights_only: bool, encoding: str, mapped: np.ndarray | None = None):
@@ -105,14 +114,12 @@ def load(file, map_location, weights_only: bool, encoding: str, mapped: np.ndarr
     def header():
         return Unpickler(file, Policy(True), _nothing, encoding).load()
 
-    if file.read(1) not in (b"\x80", b""):
-        raise pickle.UnpicklingError(
-            "Invalid magic number; corrupt file? Expected a checkpoint written by torch.save, received a file of "
-            "another kind."
-        )
-    file.seek(start)
+    _check_start(file, start)
     if header() != MAGIC:
-        raise RuntimeError("Invalid magic number; corrupt file? Expected a checkpoint written by torch.save.")
+        raise RuntimeError(
+            "Invalid magic number; corrupt file? Expected a checkpoint written by torch.save, received a pickle that "
+            "something else wrote."
+        )
     version = header()
     if version != VERSION:
         raise RuntimeError(f"Invalid protocol version: {brief(version)}, expected {VERSION}")

@@ -118,7 +118,9 @@ def make_tensor(storage: LoadedStorage, offset, size, stride, requires_grad, dty
         return _flagged(_strided(storage, offset, size, stride, own), requires_grad, flags)
     if foreign.name == "complex32":
         warnings.warn(
-            "torch.complex32 in a checkpoint: JAX has no such type; it loads as torch.complex64.", stacklevel=2
+            "torch.complex32 in a checkpoint: JAX has no such type; it loads as torch.complex64, which holds every "
+            "value exactly in twice the space. What is saved from it is complex64 too.",
+            stacklevel=2,
         )
         return _flagged(_strided(storage, offset, size, stride, own, foreign), requires_grad, flags)
     data = _strided(storage, offset, size, stride, own)

@@ -184,6 +184,8 @@ def _explain(message: str) -> str:
         else "The file names what only code that is to be run would need: do not open it with PyTorch or pickle. "
         "rushlight executes nothing from a file, and `rushlight verify` lists what this one names."
         if "is blocked" in message
+        else "Load with `weights_only=False`, where such arrays become stubs; rushlight executes nothing from a file."
+        if "numpy dtype" in message
         else "rushlight executes nothing from a file; get the file again from its source."
     )
     return f"Weights only load failed. {remedy}\n\tWeightsUnpickler error: {message}"
@@ -194,7 +196,8 @@ def _load(file, mapped_path, map_location, weights_only: bool, encoding: str):
     head = file.read(4)
     file.seek(start)
     if not head:
-        raise EOFError("Ran out of input: expected a checkpoint, received an empty file.")
+        what = f"nothing after position {start}. Call seek(0) on the file first." if start else "an empty file."
+        raise EOFError(f"Ran out of input: expected a checkpoint, received {what}")
     if head != b"PK\x03\x04":
         if mapped_path is not None:
             raise RuntimeError(
@@ -204,12 +207,6 @@ def _load(file, mapped_path, map_location, weights_only: bool, encoding: str):
         return legacy.load(file, map_location, weights_only, encoding)
     mapped = None if mapped_path is None else np.memmap(mapped_path, np.uint8, "r").view(np.ndarray)
     archive = ArchiveReader(file, mapped)
-    if "constants.pkl" in archive:
-        raise RuntimeError(
-            "Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``. rushlight does not "
-            "run TorchScript: expected a file of torch.save, received one of torch.jit.save. In PyTorch, save "
-            "torch.jit.load(path).state_dict() with torch.save, and load that."
-        )
     order = archive.read("byteorder") if "byteorder" in archive else b"little"
     if order not in (b"little", b"big"):
         raise ValueError(f"Unknown endianness type: {order.decode('ascii', 'replace')}")

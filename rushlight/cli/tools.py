@@ -51,7 +51,7 @@ def _inspect(
     with _reporting(), _open(file, only) as source, _progress("reading", source.size, not no_stats) as done:
         _count_reads(source, done)
         data = report.inspection(source, not no_stats)
-    _print(data, as_json, lambda console: report.show(data, console, depth))
+    _print(data, as_json, lambda data, console: report.show(data, console, depth))
     _leave(FOUND if report.has_problem(data) else FINE)
 
 
@@ -69,7 +69,7 @@ def _diff(
     with _reporting(), _open_either(a, b, only) as (one, two), _progress("comparing", one.size) as done:
         _count_reads(one, done)
         data = compare.compare(one, two, rtol, atol)
-    _print(data, as_json, lambda console: compare.show(data, console))
+    _print(data, as_json, compare.show)
     _leave(FINE if data["equal"] else FOUND)
 
 
@@ -142,7 +142,7 @@ def _verify(file: File, as_json: Json = False) -> None:
         with _progress("reading", size) as done:
             data = verify.verify(file, done)
 
-    def show(console: Any) -> None:
+    def show(data: dict, console: Any) -> None:
         from rich.text import Text
 
         for check in data["checks"]:
@@ -244,7 +244,11 @@ def _say(message: str, style: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True).print(Text(message, style=style), soft_wrap=True)
+    from ..inspect.stats import printable
+
+    # Lines and tabs are ours; everything else can come from a file.
+    safe = "\n".join("\t".join(map(printable, line.split("\t"))) for line in message.split("\n"))
+    Console(stderr=True).print(Text(safe, style=style), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -281,20 +285,29 @@ def _open_either(a: Path, b: Path, only: str) -> Iterator[tuple[Any, Any]]:
         yield below(one, only) if only and inside[0] else one, below(two, only) if only and inside[1] else two
 
 
-def _print(data: dict, as_json: bool, show: Callable[[Any], None]) -> None:
+def _print(data: dict, as_json: bool, show: Callable[[dict, Any], None]) -> None:
+    from ..inspect.stats import finite, printable
+
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+
+    def write(text: str) -> None:
+        print(text.encode(encoding, "backslashreplace").decode(encoding))
+
     if as_json:
-        print(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
+        ascii_only = not encoding.lower().startswith("utf")
+        write(json.dumps(finite(data), indent=1, ensure_ascii=ascii_only, allow_nan=False))
         return
+    data = printable(data)
     from rich.console import Console
 
     console = Console(highlight=False)
     if console.is_terminal:
-        show(console)
+        show(data, console)
         return
     with console.capture() as captured:
-        show(console)
+        show(data, console)
     # Columns are filled up with blanks, which nobody wants in a file.
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    write("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _count_reads(source: Any, done: Callable[[int], None]) -> None:

@@ -121,7 +121,9 @@ def show(data: dict, console: Console, depth: int | None = None) -> None:
     _show_values(data, console)
     console.print()
     kinds = ", ".join(f"{name} {readable_count(n)}" for name, n in totals["by_dtype"].items())
-    console.print(f"total    {counted(totals['elements'], 'element')} in {readable_size(totals['bytes'])} ({kinds})")
+    if kinds:
+        kinds = f" in {readable_size(totals['bytes'])} ({kinds})"
+    console.print(f"total    {counted(totals['elements'], 'element')}{kinds}")
     for group in data["shared"]:
         console.print(Text(f"shared   {_few(group)}", style="cyan"))
     for note in data["notes"]:
@@ -134,7 +136,7 @@ def show(data: dict, console: Console, depth: int | None = None) -> None:
             names = [f["name"] if kind == "zero" else f"{f['name']} ({f['count']:,} of {f['of']:,})" for f in found]
             label = {"nan": "NaN", "inf": "Inf", "zero": "all zero"}[kind]
             console.print(Text(f"{label:<8} {_few(names)}", style=style))
-    if not has_problem(data):
+    if data["tensors"] and not has_problem(data):
         console.print(Text("finite   every value is a finite number", style="green"))
 
 

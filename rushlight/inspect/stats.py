@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class Statistics:
 
     Attributes:
         count: elements.
-        min, max, mean, std, norm: over the finite elements; None where there are none. ``std`` divides by the count.
+        min, max, mean, std, norm: over the finite elements; None where there are none, or where the result does not
+            fit float64. ``std`` divides by the count.
         nan, inf, zero: how many there are.
         low, high, histogram: counts in equal bins between the two.
         sampled: whether the histogram is of an evenly spaced part of the elements.
@@ -117,6 +119,8 @@ def statistics(chunks: Iterable[np.ndarray], count: int) -> Statistics:
             # Chan's update keeps the variance exact where the mean is large.
             n = len(values)
             part = float(values.mean(dtype=np.float64))
+            if values.itemsize == 4 and not 1e-15 < max(abs(least), abs(most)) < 1e15:
+                values = values.astype(np.float64)  # their squares would not fit
             centred = values - values.dtype.type(part)
             spread = (
                 float(np.dot(centred, centred))
@@ -130,11 +134,16 @@ def statistics(chunks: Iterable[np.ndarray], count: int) -> Statistics:
             total += spread + part * part * n
             seen = both
     if seen:
-        made.min, made.max, made.mean = low, high, mean
-        made.std, made.norm = math.sqrt(max(squares, 0.0) / seen), math.sqrt(total)
+        made.min, made.max, made.mean = low, high, _fitting(mean)
+        made.std, made.norm = _fitting(math.sqrt(max(squares, 0.0) / seen)), _fitting(math.sqrt(total))
         made.low, made.high = low, high
         made.histogram = _histogram(np.concatenate(sample), low, high)
     return made
+
+
+def _fitting(value: float) -> float | None:
+    """None where sums of numbers that fit do not fit."""
+    return value if math.isfinite(value) else None
 
 
 def _histogram(values: np.ndarray, low: float, high: float, bins: int = BINS) -> list[int]:
@@ -175,6 +184,35 @@ def short_dtype(dtype: dtypes.dtype) -> str:
         if name.startswith(long):
             return short + name[len(long) :]
     return name
+
+
+def finite(value: Any) -> Any:
+    """Plain data in which numbers that JSON has not are None."""
+    if isinstance(value, float):
+        return _fitting(value)
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    return value
+
+
+def printable(value: Any) -> Any:
+    """Plain data whose text a terminal takes for nothing but text: control characters are escaped.
+
+    Example:
+        >>> printable({"a": ["\\x1b[2J", "é"]})
+        {'a': ['\\\\x1b[2J', 'é']}
+    """
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    if isinstance(value, dict):
+        return {printable(k): printable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(v) for v in value]
+    return value
 
 
 def readable_size(count: float) -> str:

@@ -37,13 +37,13 @@ def open_source(path: Path) -> Source:
     root, notes = _load(path, elsewhere, zipped)
     made = Source(str(path), "torch zip" if zipped else _old_format(path), root=root, notes=notes)
     cells = {id(moved.cell): (i, storage) for i, (storage, moved) in enumerate(pairs) if moved.cell is not None}
-    found = list(leaves(root, "", made.classes, []))
+    found = _told_apart(leaves(root, "", made.classes, []), notes)
     tensors = {path: value for path, value in found if isinstance(value, Tensor)}
     strange = any(id(t._storage) not in cells for t in tensors.values())
     if pairs and (strange or any(isinstance(value, InertTensor) for _, value in found)):
         # Windows on storages of very old files, one storage as two dtypes, sparse and quantized tensors: as they are.
         made.root, _ = _load(path, "cpu", zipped)
-        found = list(leaves(made.root, "", {}, []))
+        found = _told_apart(leaves(made.root, "", {}, []), [])
         tensors = {path: value for path, value in found if isinstance(value, Tensor)}
         cells = {}
     arrays: dict[str, np.ndarray] = {}
@@ -83,6 +83,20 @@ def open_source(path: Path) -> Source:
 
     made.reader = read
     return made
+
+
+def _told_apart(found: Iterator[tuple[str, Any]], notes: list[str]) -> list[tuple[str, Any]]:
+    """The same leaves, each with a path of its own: ``{"a.b": x, "a": {"b": y}}`` has one path twice."""
+    out: dict[str, Any] = {}
+    for path, value in found:
+        name, count = path, 1
+        while name in out:
+            count += 1
+            name = f"{path} ({count})"
+        if name != path:
+            notes.append(f"several entries have the path '{path}'; one of them is called '{name}' here")
+        out[name] = value
+    return list(out.items())
 
 
 def _contents(cell) -> np.ndarray:

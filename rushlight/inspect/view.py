@@ -21,7 +21,7 @@ from ..nn.modules.module import Module
 from . import compare, treescope_tree
 from .report import _plain
 from .source import Entry, Source, forget
-from .stats import Statistics, as_reals, statistics
+from .stats import Statistics, as_reals, finite, statistics
 
 _STYLES = ("page.css",)
 _SCRIPTS = ("model.js", "tree.js", "treemap.js", "charts.js", "app.js")
@@ -256,7 +256,8 @@ def page(data: dict[str, Any], compact: bool = False) -> str:
         compact: for a frame in a notebook.
     """
     # Inside a script element only '<' could end it; names come from files that nobody has to trust.
-    text = json.dumps(_finite(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(finite(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair, written as JSON writes it
     parts = {
         "title": html.escape(f"{data['title']} - rushlight"),
         "class": "compact" if compact else "",
@@ -272,17 +273,6 @@ def page(data: dict[str, Any], compact: bool = False) -> str:
         after, _, rest = rest.partition("{{")
         out += [parts[name], after]
     return "".join(out)
-
-
-def _finite(value: Any) -> Any:
-    """A value in which numbers that JSON has not are None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value
 
 
 def _part(name: str) -> str:

@@ -247,3 +247,63 @@ def test_what_cannot_be_done(files, arguments, message):
 def test_wrong_use_has_the_same_code():
     done = rushlight("rename", "a.pth")
     assert done.returncode == 2 and "--map" in done.stderr
+
+
+def test_names_cannot_steer_the_terminal(run):
+    torch.save({"a\x1b[31m": torch.ones(2), "v\x1b[2J": "x\r\n\x9b1m", "\ud800": torch.ones(1), "é": 1}, "x.pth")
+    torch.save({"b\x1b[31m": torch.zeros(2), "v\x1b[2J": "y\x07", "é": 1}, "y.pth")
+    for command in (
+        ["inspect", "x.pth"],
+        ["diff", "x.pth", "y.pth"],
+        ["verify", "x.pth"],
+        ["inspect", "x.pth", "--only", "\x1b"],
+    ):
+        _, out, err = run(*command)
+        assert all(c.isprintable() or c == "\n" for c in out + err), (command, out, err)
+    assert r"a\x1b[31m" in run("inspect", "x.pth")[1] and r"v\x1b[2J = x\r\n\x9b1m" in run("inspect", "x.pth")[1]
+    data = json.loads(run("inspect", "x.pth", "--json")[1])
+    assert [row["name"] for row in data["tensors"]] == ["a\x1b[31m", "\ud800"] and data["values"]["é"] == 1
+    assert run("view", "x.pth", "y.pth", "-o", "page.html")[0] == 0
+
+
+def test_json_in_ascii(files, tmp_path):
+    from processes import run_python
+
+    torch.save({"é": torch.ones(1)}, tmp_path / "x.pth")
+    done = run_python("-m", "rushlight", "inspect", "x.pth", "--json", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout)["tensors"][0]["name"] == "é", done.stderr
+    done = run_python("-m", "rushlight", "inspect", "x.pth", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and r"\xe9" in done.stdout
+
+
+def test_numbers_whose_squares_do_not_fit(run):
+    torch.save({"f": torch.tensor([1e30, 3e30]), "d": torch.tensor([1e300, 2e300], dtype=torch.float64)}, "x.pth")
+    torch.save({"f": torch.tensor([1e30, 2e30]), "d": torch.tensor([1e300, 3e300], dtype=torch.float64)}, "y.pth")
+    rows = json.loads(run("inspect", "x.pth", "--json")[1])["tensors"]
+    assert rows[0]["statistics"]["std"] == pytest.approx(1e30) and rows[1]["statistics"]["std"] is None
+    rows = json.loads(run("diff", "x.pth", "y.pth", "--json")[1])["changed"]
+    assert rows[0]["difference"] == pytest.approx(1e30) and rows[1]["difference"] is None
+    assert rows[1]["max"] == pytest.approx(1e300) and run("diff", "x.pth", "y.pth")[0] == 1
+
+
+def test_large_integers_that_differ_by_one(run):
+    torch.save({"n": torch.tensor([2**62, 5])}, "x.pth")
+    torch.save({"n": torch.tensor([2**62 + 1, 5])}, "y.pth")
+    (row,) = json.loads(run("diff", "x.pth", "y.pth", "--json")[1])["changed"]
+    assert row["elements"] == 1 and row["max"] == 1
+    assert run("diff", "x.pth", "y.pth", "--atol", "2")[0] == 0
+
+
+def test_entries_of_one_path_are_told_apart(run):
+    torch.save({"a.b": torch.zeros(3), "a": {"b": torch.ones(5)}, 1: 2, "1": 3}, "x.pth")
+    data = json.loads(run("inspect", "x.pth", "--json")[1])
+    found = {row["name"]: (row["shape"], row["statistics"]["mean"]) for row in data["tensors"]}
+    assert found == {"a.b": ([3], 0.0), "a.b (2)": ([5], 1.0)} and data["values"] == {"1": 2, "1 (2)": 3}
+    assert run("convert", "x.pth", "y.safetensors")[0] == 0
+    assert torch.load("y.safetensors")["a.b (2)"].tolist() == [1.0] * 5
+
+
+def test_a_file_without_tensors(run):
+    torch.save({"epoch": 5}, "x.pth")
+    code, out, _ = run("inspect", "x.pth")
+    assert code == 0 and out.splitlines()[-3:] == ["epoch = 5", "", "total    0 elements"]
