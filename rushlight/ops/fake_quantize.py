@@ -202,7 +202,7 @@ def _kernel_grid(low, high, span, quant_min, quant_max, symmetric):
     mixed = (low < 0) & (high > 0)
     if symmetric:
         ends = -((quant_max - quant_min) // 2 + 1), (quant_max - quant_min) // 2
-        step = jnp.maximum(jnp.abs(low / ends[0]), jnp.abs(high / ends[1])).astype(jnp.float64)
+        step = jnp.maximum(jnp.abs(_divided(low, ends[0])), jnp.abs(_divided(high, ends[1]))).astype(jnp.float64)
         low = jnp.where(mixed, (step * ends[0]).astype(jnp.float32), low)
         high = jnp.where(mixed, (step * ends[1]).astype(jnp.float32), high)
     unseen = low > high

@@ -160,14 +160,10 @@ class FakeQuantize(FakeQuantizeBase):
         """The same inside a program, whose switches have no values yet: both outcomes, and a choice."""
         watching = self.observer_enabled[0] == 1
         low, high = watcher._observed(X.detach())
-        first = watcher.min_val.shape != low.shape
         scale, zero_point = watcher._grid(low, high)
-        if not first:
-            low, high = where(watching, low, watcher.min_val), where(watching, high, watcher.max_val)
-            scale = where(watching, scale, self.scale)
-            zero_point = where(watching, zero_point.to(self.zero_point.dtype), self.zero_point)
-        watcher._keep(low, high)
-        self._keep(scale, zero_point)
+        watcher._keep(where(watching, low, watcher.min_val), where(watching, high, watcher.max_val))
+        zero_point = zero_point.to(self.zero_point.dtype)
+        self._keep(where(watching, scale, self.scale), where(watching, zero_point, self.zero_point))
         return where(self.fake_quant_enabled[0] == 1, self._round(X), X)
 
     def extra_repr(self) -> str:

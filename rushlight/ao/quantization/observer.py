@@ -157,6 +157,10 @@ class PerChannelMinMaxObserver(_RangeObserver):
     def _axis(self) -> int:  # type: ignore[override]
         return self.ch_axis
 
+    def has_uninitialized_params(self) -> bool:
+        """Whether nothing told the number of channels yet: as with lazy layers, ``compile`` runs that call eagerly."""
+        return self.min_val.numel() == 0
+
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     ) -> None:
