@@ -192,7 +192,8 @@ def register_kernel(op: Any, device_types: Any, func: Callable | None = None, /,
     def register(function: Callable) -> Callable:
         operator = _known(op)
         for kind in types:
-            operator.kernels[_EVERYWHERE if kind in (None, "default") else kind] = function
+            if not operator.fixed:
+                operator.kernels[_EVERYWHERE if kind in (None, "default") else kind] = function
         return function
 
     return register if func is None else register(func)
@@ -240,6 +241,8 @@ def register_autograd(
         tensor([6.])
     """
     operator = _known(op)
+    if operator.fixed:
+        return
     operator.backward, operator.setup_context = backward, setup_context
     operator.composite = False
 
@@ -312,7 +315,7 @@ class Library:
         """
         key = dispatch_key or self.dispatch_key
         operator = _known(op_name) if not isinstance(op_name, str) else find(f"{self.ns}::{op_name.split('::')[-1]}")
-        if key == "Meta":
+        if key == "Meta" or operator.fixed:
             operator.fake = fn
         elif key in _KERNEL_KEYS and not with_keyset:
             operator.kernels[_KERNEL_KEYS[key]] = fn

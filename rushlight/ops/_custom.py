@@ -6,6 +6,7 @@ Imports the standard library and _errors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 
@@ -26,6 +27,8 @@ class CustomOperator:
         self.composite = False
         self.mutates = False
         self.function: Any = None
+        # One of our own, which brings its derivative along; what a package registers for it besides is not needed.
+        self.fixed = False
 
     @property
     def qualname(self) -> str:
@@ -110,14 +113,17 @@ def find(qualname: str) -> CustomOperator:
 
 
 def load_library(path: Any) -> None:
-    """Refused: such a file holds operators compiled for PyTorch's C++ interface.
+    """Refused: such a file holds operators compiled for PyTorch's C++ interface; torchvision's are offered anyway.
 
     Args:
         path: where the file is.
 
     Raises:
-        OSError: always, as PyTorch does for a library it cannot load.
+        OSError: for every other file, as PyTorch does for a library it cannot load.
     """
+    parts = PurePath(path).parts
+    if len(parts) > 1 and parts[-2] == "torchvision" and parts[-1].startswith("_C"):
+        return  # rushlight has these operators itself: ops/vision.py
     raise OSError(
         f"Could not load this library: {path}: expected operators written in Python (torch.library.custom_op), "
         "received code compiled for PyTorch's C++ interface, which rushlight does not have"
