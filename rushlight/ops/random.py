@@ -213,9 +213,10 @@ def randperm(
     return _finish(array, where, requires_grad, out, "randperm")
 
 
-# From this many elements on, numbers are computed when they are first read: most initial values never are, because
-# a checkpoint or another draw takes their place. The words they are made of are drawn at once.
+# From this many elements on, numbers are drawn when they are first read: most initial values never are, because a
+# checkpoint or another draw takes their place. Fewer are drawn at once, unless that would draw others before them.
 _LATER_FROM = 1 << 12
+_LATER_AFTER = 16
 
 
 def _fill(self, generator, host, keyed, words=None):
@@ -227,8 +228,11 @@ def _fill(self, generator, host, keyed, words=None):
     self._check_in_place()
     form, d = self._form(), self.dtype
     shape = tuple(form.shape)
-    if words is not None and form.size >= _LATER_FROM and d.category == 2 and can_wait(self):
-        drawn = words(_source(generator, self.device)._engine, form.size, d)
+    engine = None
+    if words is not None and form.size >= _LATER_AFTER and d.category == 2 and can_wait(self):
+        engine = _source(generator, self.device)._engine
+    if words is not None and engine is not None and (engine.waits or form.size >= _LATER_FROM):
+        drawn = words(engine, form.size, d)
         write_later(
             self._storage, shape, form.dtype, lambda: to_device(np.asarray(host(drawn.again(), shape, d)), devices.cpu)
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 import operator
 import os
 import struct
+import weakref
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,26 @@ def in_order(pairs: np.ndarray) -> np.ndarray:
     return pairs
 
 
+class Later:
+    """Words that were taken from a stream, but not drawn yet.
+
+    Attributes:
+        size: how many 64-bit words.
+    """
+
+    __slots__ = ("__weakref__", "_engine", "_words", "size")
+
+    def __init__(self, engine: Engine, size: int):
+        self._engine, self.size = engine, size
+        self._words: Any = None
+
+    def get(self) -> Any:
+        """The words."""
+        if self._words is None:
+            self._engine._settle(self)
+        return self._words
+
+
 class Engine:
     """A Mersenne Twister that yields torch's CPU random words and carries torch's generator state.
 
@@ -55,11 +77,12 @@ class Engine:
         array([2357136044, 2546248239], dtype=uint32)
     """
 
-    __slots__ = ("_bits", "_draws", "_edge", "_seed", "next_double_normal", "next_float_normal")
+    __slots__ = ("_bits", "_draws", "_edge", "_seed", "_waiting", "next_double_normal", "next_float_normal")
 
     def __init__(self, seed: int = DEFAULT_SEED):
         self._bits = np.random.MT19937(0)
         self._draws = np.random.RandomState(self._bits)
+        self._waiting: list = []
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Engine:
@@ -84,6 +107,7 @@ class Engine:
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}") from None
         if not -(2**63) <= value < _FULL:
             raise ValueError("Overflow when unpacking long long")
+        self._leave()
         self._seed = value % _FULL
         self._draws.seed(self._seed & 0xFFFFFFFF)  # torch's engine takes the low word only
         self._edge = 0
@@ -125,6 +149,8 @@ class Engine:
             >>> Engine(0).raw32(1)
             array([2357136044], dtype=uint32)
         """
+        if self._waiting:
+            self._settle()
         if n < _SMALL:
             if n:
                 self._edge = _N
@@ -144,6 +170,8 @@ class Engine:
             >>> Engine(0).raw_pairs(1) >> 32
             array([2357136044], dtype=uint64)
         """
+        if self._waiting:
+            self._settle()
         if n % 2 == 0:
             return self.raw64(n // 2)
         out = np.empty(n // 2 + 1, np.uint64)
@@ -165,9 +193,58 @@ class Engine:
             >>> Engine(0).raw64(1) >> 32
             array([2357136044], dtype=uint64)
         """
+        if self._waiting:
+            self._settle()
         if n:
             self._edge = _N
         return self._draws.randint(0, _FULL, n, dtype=np.uint64)
+
+    # -- words drawn later --------------------------------------------------------------------------------------
+
+    def later(self, words: int, kept: bool = True) -> Later:
+        """Take words now and draw them when they are wanted: many initial values are replaced before anybody looks.
+
+        Args:
+            words: how many 32-bit words; pairs of them make the 64-bit words of the result.
+            kept: whether anybody wants them; else they are passed over.
+
+        Example:
+            >>> engine = Engine(0)
+            >>> first, second = engine.later(2), engine.raw64(1)
+            >>> bool(first.get() == Engine(0).raw64(1)), bool(second == Engine(0).raw64(2)[1])
+            (True, True)
+        """
+        taken = Later(self, (words + 1) // 2)
+        if words:
+            self._waiting.append((weakref.ref(taken) if kept else None, words))
+        else:
+            taken._words = np.empty(0, np.uint64)
+        return taken
+
+    @property
+    def waits(self) -> bool:
+        """Whether words were taken that are not drawn yet."""
+        return bool(self._waiting)
+
+    def _settle(self, last: Later | None = None) -> None:
+        """Draw what waits: all of it, or up to ``last``."""
+        waiting, self._waiting = self._waiting, []
+        for place, (ref, words) in enumerate(waiting):
+            later = ref() if ref is not None else None
+            if later is None:
+                self._edge = _N
+                self._bits.random_raw(words, output=False)
+                continue
+            later._words = self.raw_pairs(words)
+            if later is last:
+                self._waiting = waiting[place + 1 :]
+                return
+
+    def _leave(self) -> None:
+        """Draw what somebody still wants before the stream is left."""
+        if any(ref is not None and ref() is not None for ref, _ in self._waiting):
+            self._settle()
+        self._waiting = []
 
     def get_state(self) -> np.ndarray:
         """The state in the layout of ``torch.get_rng_state()``, cached normal samples included.
@@ -179,6 +256,8 @@ class Engine:
             >>> Engine().get_state().shape
             (5056,)
         """
+        if self._waiting:
+            self._settle()
         inner = self._bits.state["state"]
         position = int(inner["pos"])
         left, following = (1, self._edge) if position == _N else (_N + 1 - position, position)
@@ -221,6 +300,7 @@ class Engine:
         sound = seeded == 1 and 1 <= left <= _N and following <= _N and (left == 1 or left + following == _N + 1)
         if not sound:
             raise RuntimeError("Invalid mt19937 state")
+        self._leave()
         key = np.frombuffer(data[_WORDS], "<u8").astype(np.uint32)
         self._bits.state = {
             "bit_generator": "MT19937",
@@ -239,7 +319,10 @@ class Engine:
             >>> bool(engine.copy().raw32(1) == engine.raw32(1))
             True
         """
+        if self._waiting:
+            self._settle()
         other = Engine.__new__(Engine)
+        other._waiting = []
         other._bits = np.random.MT19937(0)
         other._draws = np.random.RandomState(other._bits)
         other._bits.state = self._bits.state

@@ -1,4 +1,4 @@
-"""Owns ``Replay``: words drawn from an engine now, for samples that are computed from them later.
+"""Owns ``Replay``: words taken from an engine now, for samples that are computed from them later.
 
 May import box_muller, checks and the engine. The stream then stands where it would stand had the samples been computed.
 """
@@ -9,17 +9,17 @@ import numpy as np
 
 from .box_muller import BLOCK
 from .checks import FLOAT32, FLOAT64, to_dtype
-from .mt19937 import Engine
+from .mt19937 import Engine, Later
 
 
 class Replay:
-    """Hands out words that were drawn before, in place of an engine.
+    """Hands out words that were taken before, in place of an engine.
 
     Args:
-        pieces: arrays of 64-bit words, in the order of the calls that will want them.
+        pieces: 64-bit words, in the order of the calls that will want them.
     """
 
-    def __init__(self, *pieces: np.ndarray):
+    def __init__(self, *pieces: Later):
         self._pieces = pieces
         self._piece = self._at = 0
 
@@ -33,7 +33,7 @@ class Replay:
             self._piece, self._at = self._piece + 1, 0
         start = self._at
         self._at += n
-        return self._pieces[self._piece][start : self._at].copy()
+        return self._pieces[self._piece].get()[start : self._at].copy()
 
     def raw_pairs(self, n: int) -> np.ndarray:
         """The next ``n`` 32-bit words in pairs; only the last call may ask for an odd number."""
@@ -51,7 +51,7 @@ def for_uniform(engine: Engine, size: int, dtype) -> Replay:
         >>> print(uniform(for_uniform(Engine(0), 2, np.float32), 2))
         [0.4962566 0.7682218]
     """
-    return Replay(engine.raw64(size) if to_dtype(dtype) == FLOAT64 else engine.raw_pairs(size))
+    return Replay(engine.later(2 * size if to_dtype(dtype) == FLOAT64 else size))
 
 
 def for_normal(engine: Engine, size: int, dtype) -> Replay:
@@ -59,11 +59,11 @@ def for_normal(engine: Engine, size: int, dtype) -> Replay:
     dtype = to_dtype(dtype)
     words = 1 if dtype == FLOAT64 else 2  # elements a 64-bit word
     tail = size % BLOCK
-    pieces = [engine.raw64((size - tail) // words)]
+    pieces = [engine.later(2 * ((size - tail) // words))]
     if tail:
         if dtype == FLOAT32:
-            engine.raw32(tail)
+            engine.later(tail, kept=False)
         elif dtype == FLOAT64:
-            pieces.append(engine.raw64(tail))
-        pieces.append(engine.raw64(BLOCK // words))
+            pieces.append(engine.later(2 * tail))
+        pieces.append(engine.later(2 * (BLOCK // words)))
     return Replay(*pieces)

@@ -13,8 +13,15 @@ from ..._tensor.tensor import Tensor
 from ..parameter import Parameter
 
 
-def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
-    """Every module below ``root`` with its path, parents first, in order of registration.
+def walk(
+    root,
+    memo: set | None = None,
+    prefix: str = "",
+    remove_duplicate: bool = True,
+    slot: str | None = None,
+    recurse: bool = True,
+) -> Iterator[tuple[str, Any]]:
+    """Every module below ``root`` with its path, parents first, in order of registration; or their tensors.
 
     Lazy: a module's children are looked up after the module itself has been yielded.
 
@@ -22,16 +29,14 @@ def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool
         root: where to begin; it comes first.
         memo: modules not to visit (again).
         prefix: the path of ``root``.
-        remove_duplicate: give a module that has two paths once.
+        remove_duplicate: give a module, or a tensor, that has two paths once.
+        slot: give what the modules hold in this slot instead of the modules.
+        recurse: go below ``root``.
     """
     memo = set() if memo is None else memo
-    if root in memo:
-        return
-    if remove_duplicate:
-        memo.add(root)
-    yield prefix, root
-    stack = []
-    base, children = prefix + "." if prefix else "", iter(root._modules.items())
+    seen: set[int] = set()
+    stack: list = []
+    base, children = "", iter(((prefix, root),))
     while True:
         for name, module in children:
             if module is None or module in memo:
@@ -39,11 +44,21 @@ def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool
             if remove_duplicate:
                 memo.add(module)
             path = base + name
-            yield path, module
+            if slot is None:
+                yield path, module
+            elif found := getattr(module, slot):
+                dotted = path + "." if path else ""
+                for key, value in found.items():
+                    if value is not None and (mark := id(value)) not in seen:
+                        if remove_duplicate:
+                            seen.add(mark)
+                        yield dotted + key, value
+            if not recurse:
+                return
             below = module._modules
             if below:
                 stack.append((base, children))
-                base, children = path + ".", iter(below.items())
+                base, children = path + "." if path else "", iter(below.items())
                 break
         else:
             if not stack:
@@ -53,16 +68,7 @@ def walk(root, memo: set | None = None, prefix: str = "", remove_duplicate: bool
 
 def members(root, slot: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
     """Every tensor in one slot of the modules below ``root``, with its path."""
-    seen: set[int] = set()
-    for path, module in walk(root, None, prefix, remove_duplicate) if recurse else ((prefix, root),):
-        found = getattr(module, slot)
-        if found:
-            base = path + "." if path else ""
-            for name, value in found.items():
-                if value is not None and (key := id(value)) not in seen:
-                    if remove_duplicate:
-                        seen.add(key)
-                    yield base + name, value
+    return walk(root, None, prefix, remove_duplicate, slot, recurse)
 
 
 def _parameters_below(root) -> Iterator[Parameter]:

@@ -1,0 +1,81 @@
+"""Words that are taken now and drawn later are those that drawing at once gives, whatever happens in between."""
+
+import copy
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rushlight as torch
+from rushlight import nn
+from rushlight.random.mt19937 import Engine
+
+WORDS = st.integers(0, 700)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["later", "dropped", "passed over", "raw32", "raw_pairs", "raw64"]), WORDS),
+    st.tuples(st.sampled_from(["read", "state", "copy", "restore", "seed"]), st.integers(0, 5)),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(STEPS, max_size=14))
+def test_any_sequence_of_draws(steps):
+    engine, plain = Engine(3), Engine(3)
+    taken = []
+    saved = engine.get_state()
+    for what, n in steps:
+        if what in ("later", "dropped", "passed over"):
+            later, words = engine.later(n, kept=what != "passed over"), plain.raw_pairs(n)
+            if what == "later":
+                taken.append((later, words))
+        elif what.startswith("raw"):
+            np.testing.assert_array_equal(getattr(engine, what)(n), getattr(plain, what)(n))
+        elif what == "read" and taken:
+            later, words = taken[n % len(taken)]
+            np.testing.assert_array_equal(later.get(), words)
+        elif what == "state":
+            np.testing.assert_array_equal(engine.get_state(), plain.get_state())
+            saved = engine.get_state()
+        elif what == "copy":
+            engine, plain = engine.copy() if n % 2 else copy.deepcopy(engine), plain.copy()
+        elif what == "restore":
+            engine.set_state(saved)
+            plain.set_state(saved)
+        elif what == "seed":
+            engine.manual_seed(n)
+            plain.manual_seed(n)
+    for later, words in taken[::-1]:
+        assert later.size == words.size
+        np.testing.assert_array_equal(later.get(), words)
+    np.testing.assert_array_equal(engine.get_state(), plain.get_state())
+
+
+def test_a_model_draws_nothing_until_it_is_read():
+    torch.manual_seed(0)
+    first, second = nn.Linear(100, 100), nn.Linear(100, 100)
+    engine = torch.default_generator._engine
+    assert engine.waits
+    last = second.bias.detach().clone()  # read before the weights that come before it
+    torch.manual_seed(0)
+    again = nn.Linear(100, 100), nn.Linear(100, 100)
+    assert torch.equal(again[0].weight, first.weight) and torch.equal(again[1].weight, second.weight)
+    assert torch.equal(again[1].bias, last) and not engine.waits
+
+
+def test_what_is_replaced_is_passed_over():
+    torch.manual_seed(0)
+    plain = nn.Linear(100, 100)
+    held = {k: v.clone() for k, v in plain.state_dict().items()}
+    after = torch.rand(3)
+    torch.manual_seed(0)
+    nn.Linear(100, 100).load_state_dict(held)
+    assert torch.equal(torch.rand(3), after)
+
+
+def test_another_seed_in_between():
+    torch.manual_seed(0)
+    expected = nn.Linear(100, 100).weight.detach().clone()
+    torch.manual_seed(0)
+    model = nn.Linear(100, 100)
+    torch.manual_seed(1)
+    assert torch.equal(model.weight, expected)
