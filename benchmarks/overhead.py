@@ -26,8 +26,21 @@ except ImportError:
     torch = None
 
 
+def once_prepared(work, repeats: int) -> float:
+    """Seconds per call, each after something that is not measured."""
+    total = 0.0
+    for _ in range(repeats):
+        work.prepare()
+        began = time.perf_counter()
+        work()
+        total += time.perf_counter() - began
+    return total / repeats
+
+
 def once(work, repeats: int) -> float:
     """Seconds per call over ``repeats`` calls."""
+    if hasattr(work, "prepare"):
+        return once_prepared(work, repeats)
     began = time.perf_counter()
     for _ in range(repeats):
         work()
@@ -156,10 +169,23 @@ def zero(t, model):
     grads = [t.zeros_like(p) for p in model.parameters()]
     params = list(model.parameters())
 
-    def work():
+    def prepare():
         for p, g in zip(params, grads):
             p.grad = g
+
+    def work():
         model.zero_grad()
+
+    work.prepare = prepare
+    return work
+
+
+def _valued(build):
+    """Construction, and every initial value looked at: rushlight draws them then."""
+
+    def work():
+        for parameter in build().parameters():
+            parameter.detach().numpy()
 
     return work
 
@@ -187,6 +213,7 @@ OPERATIONS = [
 for name, builder in MODELS:
     CASES += [(f"{name} {what}", _model_case(work, builder), seconds) for what, work, seconds in OPERATIONS]
     CASES.append((f"{name} construction", builder, 0.3))
+    CASES.append((f"{name} with values", lambda t, b=builder: _valued(b(t)), 0.3))
 
 
 def import_seconds(name: str) -> float:
