@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from . import accelerator
 from ._device import device
 from ._errors import missing_name
 from ._tensor.tensor import Tensor
@@ -46,6 +47,15 @@ def _jit_can_fuse_on_cpu() -> bool:
 
 
 _jit_can_fuse_on_gpu = _jit_can_fuse_on_cpu
+
+
+def _get_accelerator(check: bool | None = None) -> device:
+    """The accelerator that JAX has, as a device without index; the CPU where it has none.
+
+    Args:
+        check: accepted: JAX looks at start.
+    """
+    return accelerator.current_accelerator() or device("cpu")
 
 
 class DisableTorchFunctionSubclass:

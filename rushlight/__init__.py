@@ -135,4 +135,6 @@ def __getattr__(name: str):
     if name in _LAZY_NAMES:
         found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
         return found
+    if name == "torch":
+        return importlib.import_module(__name__)  # torch.torch is torch
     raise _missing_name(__name__, name)

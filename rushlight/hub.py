@@ -90,6 +90,9 @@ def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, pro
             Path(part.name).unlink(missing_ok=True)
 
 
+_download_url_to_file = download_url_to_file  # its name before PyTorch 1.2
+
+
 def load_state_dict_from_url(
     url: str,
     model_dir: str | None = None,

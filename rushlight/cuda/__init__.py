@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 
 import jax
 
@@ -178,4 +179,6 @@ def _resolve(where):
 def __getattr__(name: str):
     if name == "default_generators":
         return tuple(_generators.generator_of(devices.resolve(f"cuda:{i}")) for i in range(device_count()))
+    if name == "nccl":
+        return importlib.import_module(f"{__name__}.nccl")
     raise _missing_name(__name__, name)

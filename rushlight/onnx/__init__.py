@@ -1,10 +1,11 @@
-"""Owns ``torch.onnx`` as a refusal: rushlight writes no ONNX files.
+"""Owns ``torch.onnx``: the names of ONNX's element types, and the refusal to write ONNX files.
 
 Imports _errors.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,43 @@ from .._errors import missing_name, not_supported
 
 class OnnxExporterError(RuntimeError):
     """What a failed export raises; kept so that it can be caught."""
+
+
+class TensorProtoDataType(Enum):
+    """The numbers under which ONNX files keep element types.
+
+    Example:
+        >>> import rushlight as torch
+        >>> int(torch.onnx.TensorProtoDataType.INT64)
+        7
+    """
+
+    UNDEFINED = 0
+    FLOAT = 1
+    UINT8 = 2
+    INT8 = 3
+    UINT16 = 4
+    INT16 = 5
+    INT32 = 6
+    INT64 = 7
+    STRING = 8
+    BOOL = 9
+    FLOAT16 = 10
+    DOUBLE = 11
+    UINT32 = 12
+    UINT64 = 13
+    COMPLEX64 = 14
+    COMPLEX128 = 15
+    BFLOAT16 = 16
+    FLOAT8E4M3FN = 17
+    FLOAT8E4M3FNUZ = 18
+    FLOAT8E5M2 = 19
+    FLOAT8E5M2FNUZ = 20
+
+    def __index__(self) -> int:
+        return self.value
+
+    __int__ = __index__
 
 
 def is_in_onnx_export() -> bool:
@@ -43,9 +81,9 @@ def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_vers
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("symbolic_helper", "symbolic_opset11"):
+    if name in ("operators", "symbolic_helper", "symbolic_opset11"):
         return import_module(f"{__name__}.{name}")
     raise missing_name(__name__, name)
 
 
-__all__ = ["OnnxExporterError", "export", "is_in_onnx_export", "register_custom_op_symbolic"]
+__all__ = ["OnnxExporterError", "TensorProtoDataType", "export", "is_in_onnx_export", "register_custom_op_symbolic"]

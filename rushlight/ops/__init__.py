@@ -13,6 +13,8 @@ def __getattr__(name: str) -> _Any:
     # torch.ops.<namespace>: only those that are there, so that importing a file of this folder still finds the file.
     if name == "torchvision":
         from . import vision as vision
+    elif name == "profiler":
+        from . import recorded as recorded
     if name in _custom.namespaces:
         return _custom.namespaces[name]
     from .._errors import missing_name

@@ -217,6 +217,24 @@ for _name in (
     _without_layout(_name)
 
 
+def sparse_coo_tensor(*args, **kwargs):
+    """Refused: rushlight has no sparse layout.
+
+    Raises:
+        NotImplementedError: always.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch.zeros(2, 2).index_put((torch.tensor([0, 1]), torch.tensor([1, 0])), torch.tensor([3.0, 4.0]))
+        tensor([[0., 3.],
+                [4., 0.]])
+    """
+    raise not_supported(
+        "torch.sparse_coo_tensor",
+        "Use a dense tensor: torch.zeros(size).index_put(tuple(indices), values, accumulate=True).",
+    )
+
+
 def empty_permuted(size, physical_layout, **options):
     """A tensor of the given size; XLA chooses its layout, so the order of dimensions in memory is not kept."""
     if sorted(physical_layout) != list(range(len(size))):
@@ -268,4 +286,4 @@ attach("is_distributed", lambda self: False)
 attach("name", property(lambda self: None))
 attach("grad_dtype", property(lambda self: self.dtype))
 
-__all__ = ["_shape_as_tensor", "empty_permuted", "is_same_size"]
+__all__ = ["_shape_as_tensor", "empty_permuted", "is_same_size", "sparse_coo_tensor"]
