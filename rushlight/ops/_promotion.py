@@ -155,6 +155,14 @@ def common(arrays):
     return _compute_in(result_dtype(arrays), arrays)
 
 
+def rounded_once(*arrays, several=True):
+    """Operands for a formula of several steps, and what finishes it: half precision is rounded once, as in torch."""
+    low = dtypes.from_numpy(arrays[0].dtype)
+    if low not in _LOW or not several:
+        return arrays, lambda result: result
+    return [a.astype(jnp.float32) for a in arrays], lambda result: result.astype(low.np)
+
+
 def floating(arrays):
     """The common dtype, integers and bools becoming the default dtype."""
     target = result_dtype(arrays)

@@ -17,7 +17,7 @@ from .._errors import type_name
 from .._tensor.tensor import Tensor
 from ._execute import write_out
 from ._op import Array, Number, attach, in_place_form, op
-from ._promotion import cast, common, is_number, result_dtype
+from ._promotion import cast, common, is_number, result_dtype, rounded_once
 
 # -- adding and multiplying -----------------------------------------------------------------------------------------
 
@@ -52,7 +52,8 @@ def add(input: Array, other: Array, *, alpha: Number | None = None):
         tensor([ 7, 10])
     """
     (a, b), finish = common([input, other])
-    out = _plus(a, b if alpha is None else b * _alpha(alpha, b))
+    (a, b), rounded = rounded_once(a, b, several=alpha is not None)
+    out = rounded(_plus(a, b if alpha is None else b * _alpha(alpha, b)))
     return out if finish is None else finish(out)
 
 
@@ -78,7 +79,8 @@ def sub(input: Array, other: Array, *, alpha: Number | None = None):
     """
     _refuse_bool(input, other)
     (a, b), finish = common([input, other])
-    out = a - (b if alpha is None else b * _alpha(alpha, b))
+    (a, b), rounded = rounded_once(a, b, several=alpha is not None)
+    out = rounded(a - (b if alpha is None else b * _alpha(alpha, b)))
     return out if finish is None else finish(out)
 
 
@@ -372,9 +374,10 @@ def lerp(input: Array, end: Array, weight: Array):
                 f"expected dtype {dtypes.from_numpy(input.dtype).name} for `{name}` but got dtype "
                 f"{dtypes.from_numpy(x.dtype).name}"
             )
+    (input, end), rounded = rounded_once(input, end)
     weight = cast(weight, dtypes.from_numpy(input.dtype))
     step = end - input
-    return jnp.where(abs(weight) < 0.5, input + weight * step, end - step * (1 - weight))
+    return rounded(jnp.where(abs(weight) < 0.5, input + weight * step, end - step * (1 - weight)))
 
 
 def _blend(name, combine, promote):
@@ -385,7 +388,8 @@ def _blend(name, combine, promote):
                 "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "
                 "true division of tensor1 and tensor2. Divide and add yourself, or convert the inputs to floating."
             )
-        return combine(a, b, c, 1 if value is None else _alpha(value, a))
+        (a, b, c), rounded = rounded_once(a, b, c)
+        return rounded(combine(a, b, c, 1 if value is None else _alpha(value, a)))
 
     fn.__name__ = name
     sign = "/" if promote else "*"

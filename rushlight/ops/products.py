@@ -5,6 +5,7 @@ May import the door, the promotion rules and jax.
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from .._tensor.tensor import Tensor
 from ._execute import scalar_name
 from ._op import Array, Number, attach, op
 from ._promotion import cast
+from ._unrounded import unrounded
 from .shape import wrap_dim
 
 # -- products -------------------------------------------------------------------------------------------------------
@@ -45,9 +47,9 @@ def _check_mm(a, b):
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_cross(a.shape)} and {_cross(b.shape)})")
 
 
-def _dot(a, b):
+def _dot(a, b, **options):
     """``a @ b`` for traced arrays: bool operands count as integers do in torch's loops."""
-    return (a.astype(jnp.int8) @ b.astype(jnp.int8)) != 0 if a.dtype == bool else jnp.matmul(a, b)
+    return (a.astype(jnp.int8) @ b.astype(jnp.int8)) != 0 if a.dtype == bool else jnp.matmul(a, b, **options)
 
 
 def _check_matmul(a, b):
@@ -155,6 +157,11 @@ def bmm(input: Array, mat2: Array):
 @op(numbers=())
 def mv(input: Array, vec: Array):
     """The product of a matrix and a vector."""
+    _check_mv(input, vec)
+    return _dot(input, vec)
+
+
+def _check_mv(input, vec):
     if input.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {1}, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
@@ -162,7 +169,6 @@ def mv(input: Array, vec: Array):
             f"size mismatch, got input ({input.shape[0]}), mat ({_cross(input.shape)}), vec ({vec.shape[0]})"
         )
     _same_dtype(input, vec)
-    return _dot(input, vec)
 
 
 def _check_dot(a, b):
@@ -226,7 +232,12 @@ def _number(x, like):
     return cast(x, dtypes.from_numpy(like.dtype))
 
 
-def _plus(base, product, beta, alpha):
+def _added(base, a, b, beta, alpha, multiply=_dot):
+    product = unrounded(multiply, a, b) if a.dtype in (jnp.float16, jnp.bfloat16) else multiply(a, b)
+    return _plus(base, product, beta, alpha, like=a)
+
+
+def _plus(base, product, beta, alpha, like):
     shape = product.shape
     try:
         fits = jnp.broadcast_shapes(base.shape, shape) == shape
@@ -242,14 +253,15 @@ def _plus(base, product, beta, alpha):
             f"The expanded size of the tensor ({shape[at]}) must match the existing size ({old}) at non-singleton "
             f"dimension {at}.  Target sizes: {list(shape)}.  Tensor sizes: {list(base.shape)}"
         )
-    _same_dtype(base, product, "self and mat2")
+    _same_dtype(base, like, "self and mat2")
+    base = base.astype(product.dtype)
     if alpha is not None:
         product = product * _number(alpha, product)
     if beta is None:
-        return base + product
+        return (base + product).astype(like.dtype)
     # A zero beta ignores even nan.
     beta = _number(beta, product)
-    return jnp.where(beta == 0, jnp.zeros((), product.dtype), base * beta) + product
+    return (jnp.where(beta == 0, jnp.zeros((), product.dtype), base * beta) + product).astype(like.dtype)
 
 
 @op(inplace=True)
@@ -260,19 +272,20 @@ def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Number | None = None,
             raise RuntimeError(f"{name} must be a matrix, got {x.ndim}-D tensor")
     _check_mm(mat1, mat2)
     _same_dtype(mat1, mat2)
-    return _plus(input, _dot(mat1, mat2), beta, alpha)
+    return _added(input, mat1, mat2, beta, alpha)
 
 
 @op(inplace=True)
 def addmv(input: Array, mat: Array, vec: Array, *, beta: Number | None = None, alpha: Number | None = None):
     """``beta * input + alpha * (mat @ vec)``."""
-    return _plus(input, mv.fn(mat, vec), beta, alpha)
+    _check_mv(mat, vec)
+    return _added(input, mat, vec, beta, alpha)
 
 
 @op(inplace=True)
 def addr(input: Array, vec1: Array, vec2: Array, *, beta: Number | None = None, alpha: Number | None = None):
     """``beta * input + alpha * outer(vec1, vec2)``."""
-    return _plus(input, outer.fn(vec1, vec2), beta, alpha)
+    return _plus(input, outer.fn(vec1, vec2), beta, alpha, vec1)
 
 
 @op(inplace=True)
@@ -280,7 +293,7 @@ def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Number | None =
     """``beta * input + alpha * bmm(batch1, batch2)``."""
     _check_batches(batch1, batch2)
     _same_dtype(batch1, batch2)
-    return _plus(input, _dot(batch1, batch2), beta, alpha)
+    return _added(input, batch1, batch2, beta, alpha)
 
 
 @op(inplace=True)
@@ -288,7 +301,7 @@ def addbmm(input: Array, batch1: Array, batch2: Array, *, beta: Number | None = 
     """``beta * input + alpha * bmm(batch1, batch2).sum(0)``."""
     _check_batches(batch1, batch2)
     _same_dtype(batch1, batch2)
-    return _plus(input, jnp.einsum("bik,bkj->ij", batch1, batch2), beta, alpha)
+    return _added(input, batch1, batch2, beta, alpha, functools.partial(jnp.einsum, "bik,bkj->ij"))
 
 
 # -- sums of products by index --------------------------------------------------------------------------------------

@@ -14,18 +14,23 @@ from .. import dtypes
 from .._tensor.tensor import Tensor
 from ._execute import scalar_name
 from ._op import Array, Number, attach, in_place_form, op
-from ._promotion import cast
+from ._promotion import cast, rounded_once
 from ._results import named
 from ._special import bessel_i0, polygamma_of
 
 # -- functions into the floating dtypes -----------------------------------------------------------------------------
 
 
+def _sigmoid(x):
+    (wide,), rounded = rounded_once(x)
+    return rounded(jax.nn.sigmoid(wide))
+
+
 _FLOATING = {
     "exp": jnp.exp, "exp2": jnp.exp2, "expm1": jnp.expm1, "log": jnp.log, "log2": jnp.log2, "log10": jnp.log10,
     "log1p": jnp.log1p, "sqrt": jnp.sqrt, "rsqrt": jax.lax.rsqrt, "sin": jnp.sin, "cos": jnp.cos, "tan": jnp.tan,
     "asin": jnp.arcsin, "acos": jnp.arccos, "atan": jnp.arctan, "sinh": jnp.sinh, "cosh": jnp.cosh, "tanh": jnp.tanh,
-    "asinh": jnp.arcsinh, "acosh": jnp.arccosh, "atanh": jnp.arctanh, "sigmoid": jax.nn.sigmoid,
+    "asinh": jnp.arcsinh, "acosh": jnp.arccosh, "atanh": jnp.arctanh, "sigmoid": _sigmoid,
     "erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc, "erfinv": jax.scipy.special.erfinv,
     "reciprocal": lambda x: 1 / x, "lgamma": jax.scipy.special.gammaln, "digamma": lambda x: polygamma_of(0, x),
     "i0": bessel_i0, "sinc": jnp.sinc, "deg2rad": jnp.deg2rad, "rad2deg": jnp.rad2deg,
