@@ -14,23 +14,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Program:
-    """One model of a package: ``build`` makes it and its inputs, ``loss`` is what three steps make smaller."""
+    """One model of a package: ``build`` makes it and its inputs, ``loss`` is what a few steps make smaller.
+
+    Attributes:
+        optimizer: "SGD", "AdamW" or a function that makes one for the model.
+        double: train in float64; outputs and losses then agree much more closely.
+        second_order: the optimizer differentiates the gradient.
+        values: how closely initial values agree.
+    """
 
     package: str
     model: str
     kind: str
     build: Callable[[], tuple]
     loss: Callable[[Any], Any] | None = None
-    optimizer: str = "SGD"
+    optimizer: str | Callable[[Any], Any] = "SGD"
     rate: float = 1e-2
     slow: bool = False
     note: str = ""
     values: float = 1e-6
+    double: bool = False
+    steps: int = 3
+    second_order: bool = False
 
     @property
     def name(self) -> str:
         """What ``--only`` and the result files call it."""
-        return f"{self.package}.{self.model}".replace("/", "-")
+        return f"{self.package}.{self.model}".replace("/", "-").replace(", ", "-")
 
 
 PROGRAMS: list[Program] = []
@@ -70,5 +80,5 @@ def noise(*shape: int, seed: int = 0) -> Any:
 def load() -> list[Program]:
     """The whole list."""
     if not PROGRAMS:
-        from . import audio, generative, language, plain, vision  # noqa: F401
+        from . import audio, families, generative, language, optimizers, plain, vision  # noqa: F401
     return PROGRAMS
