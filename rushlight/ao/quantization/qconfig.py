@@ -141,14 +141,26 @@ def _assert_valid_qconfig(qconfig: Any, mod: Module) -> None:
         raise AssertionError("Per channel weight observer is not supported yet for ConvTranspose{n}d.")
 
 
+class _DeviceOf:
+    """Where a module's tensors are, as options for an observer; no function, so that models can be pickled."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def __call__(self) -> dict | None:
+        device = next((t.device for t in (*self.module.parameters(), *self.module.buffers())), None)
+        return None if device is None else {"device": device}
+
+    def __repr__(self) -> str:
+        return f"<device of {type(self.module).__name__}>"
+
+
 def _add_module_to_qconfig_obs_ctr(qconfig: Any, module: Module | None) -> Any:
     """The same, with observers on the module's device."""
     if module is None or qconfig is None or qconfig._fields != ("activation", "weight"):
         return qconfig
 
-    def where_it_is() -> dict | None:
-        devices = {t.device for t in (*module.parameters(), *module.buffers())}
-        return {"device": next(iter(devices))} if devices else None
+    where_it_is = _DeviceOf(module)
 
     def placed(constructor: Any) -> Any:
         try:
