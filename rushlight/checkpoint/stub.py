@@ -61,11 +61,14 @@ class Stub:
 
     def __getattr__(self, name: str):
         # Python's own protocols probe for dunder names; only a user's access deserves the long answer.
-        if name.startswith("__"):
+        if name.startswith("__") or name in Stub.__slots__:
             raise AttributeError(name)
+        tensors = isinstance(self.state, dict) and "_modules" in self.state
+        whole = "its tensors with `rushlight.checkpoint.state_dict_of(stub)`"
+        where = whole if tensors else "what was saved from `.state`"
         raise AttributeError(
             f"'{self.class_name}' was not built when the checkpoint was read: expected a class that is allowed, "
-            f"received a stub without attribute '{name}'. Read what was saved from `.state`, or call "
+            f"received a stub without attribute '{name}'. Read {where}, or call "
             f"`torch.serialization.add_safe_globals([...])` with the class before loading, to have it built."
         )
 

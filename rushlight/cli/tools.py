@@ -123,7 +123,7 @@ def _write(
             made = convert.convert(
                 opened, target, dtype=cast, shard_size=size, rename=rename, tensors_only=flat, done=done, kind=kind
             )
-    for note in made.notes:
+    for note in [*opened.notes, *made.notes]:
         _say(f"note: {note}", "yellow")
     for name, count in made.overflowed.items():
         _say(f"overflow: {name}: {count:,} finite values do not fit {dtype}", "red")

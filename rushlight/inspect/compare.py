@@ -17,9 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import dtypes
+from .._tensor.tensor import Tensor
+from ..checkpoint import Stub
+from ..checkpoint.inert import InertTensor
 from .report import _plain
 from .source import Entry, Source, blocks, forget
 from .stats import counted, number, short_dtype
+
+_MOST_VALUES = 20
 
 
 def compare(a: Source, b: Source, rtol: float = 0.0, atol: float = 0.0) -> dict[str, Any]:
@@ -48,7 +53,8 @@ def compare(a: Source, b: Source, rtol: float = 0.0, atol: float = 0.0) -> dict[
         if row:
             changed.append({"name": was, "to": now, **row})
     renamed = [{"from": was, "to": now, "by": how} for was, now, how in pairs if how]
-    values = _values(a, b)
+    moved = next((_outer(was, now) for was, now, how in pairs if how == "prefix"), ("", ""))
+    values = _values(a, b, *moved)
     return {
         "a": a.path,
         "b": b.path,
@@ -190,13 +196,41 @@ def _exact(values: np.ndarray) -> np.ndarray:
     return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
 
 
-def _values(a: Source, b: Source) -> list[dict[str, Any]]:
-    old, new = ({path: _plain(value) for path, value in source.values.items()} for source in (a, b))
-    return [
-        {"path": path, "a": old.get(path), "b": new.get(path), "in": [path in old, path in new]}
-        for path in dict.fromkeys([*old, *new])
-        if (path in old) != (path in new) or old[path] != new[path]
-    ]
+def _values(a: Source, b: Source, gone: str, come: str) -> list[dict[str, Any]]:
+    """The values that differ; one whose path changed as the tensors' did is the same value."""
+    old, new = dict(a.values), b.values
+    for path in [path for path in old if path not in new and path.startswith(gone)]:
+        if come + path[len(gone) :] in new:
+            old[come + path[len(gone) :]] = old.pop(path)
+    rows = []
+    for path in dict.fromkeys([*old, *new]):
+        here = [path in old, path in new]
+        if all(here) and _contents(old[path]) == _contents(new[path]):
+            continue
+        one, two = _plain(old.get(path)), _plain(new.get(path))
+        if all(here) and one == two:
+            two = f"{two}, with other contents"
+        rows.append({"path": path, "a": one, "b": two, "in": here})
+    return rows
+
+
+def _contents(value: Any) -> Any:
+    """Equal for equal values, however much their printed forms leave out."""
+    if isinstance(value, Tensor):
+        return value.dtype, tuple(value.shape), None if value.is_meta else _contents(np.asarray(value._array()))
+    if isinstance(value, np.ndarray):
+        held = value.tolist() if value.dtype.hasobject else value.tobytes()
+        return value.dtype.str, value.shape, _contents(held)
+    if isinstance(value, InertTensor):
+        return value.kind, repr(value.dtype), value.shape, _contents(value.parts)
+    if isinstance(value, Stub):
+        parts = value.args, value.kwargs, value.state, value.items, value.entries
+        return value.class_name, _contents(parts)
+    if isinstance(value, dict):
+        return [(repr(key), _contents(item)) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, [_contents(item) for item in value]
+    return repr(value)
 
 
 def show(data: dict, console: Console) -> None:
@@ -214,9 +248,12 @@ def show(data: dict, console: Console) -> None:
             console.print(Text(f"{kind:<8} {row['name']} {row['dtype']}[{shape}]", style=style))
     if data["changed"]:
         console.print(_table(data["changed"]))
-    for row in data["values"]:
+    for row in data["values"][:_MOST_VALUES]:
         old, new = (_shown(row[k]) if here else "nothing" for k, here in zip("ab", row["in"]))
         console.print(Text(f"value    {row['path']}: {old} {arrow} {new}", style="yellow"))
+    if len(data["values"]) > _MOST_VALUES:
+        more = counted(len(data["values"]) - _MOST_VALUES, "more value")
+        console.print(Text(f"and {more}; --json lists them all", style="dim"))
     counts = [f"{len(data[k]):,} {k}" for k in ("changed", "renamed", "added", "removed") if data[k]]
     if data["equal"]:
         console.print(Text(f"equal    {_all_of(data['unchanged'])} and all values", style="green"))

@@ -67,14 +67,16 @@ def open_source(path: Path) -> Source:
     return made
 
 
-def check_dtype(dtype: dtypes.dtype) -> None:
+def check_dtype(dtype: dtypes.dtype, name: str) -> None:
     """Refuse what the format cannot hold.
 
     Raises:
         ValueError: numpy itself has no such dtype.
     """
     if dtype.np.char not in _PLAIN:
-        raise ValueError(f"npz has no {dtype.name}; cast it with --dtype float32, or write a .safetensors file")
+        raise ValueError(
+            f"'{name}': npz has no {dtype.name}; cast it with --dtype float32, or write a .safetensors file"
+        )
 
 
 def write(
@@ -85,7 +87,7 @@ def write(
     """Write an archive in one pass; arguments as for ``safetensors_file.write``."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, dtype, shape in entries:
-            check_dtype(dtype)
+            check_dtype(dtype, name)
             # A fixed date, so that equal tensors give equal files.
             record = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             with archive.open(record, "w", force_zip64=True) as out:

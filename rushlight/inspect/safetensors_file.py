@@ -125,14 +125,14 @@ def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(stride))
 
 
-def check_dtype(dtype: dtypes.dtype) -> None:
+def check_dtype(dtype: dtypes.dtype, name: str) -> None:
     """Refuse what the format cannot hold.
 
     Raises:
         ValueError: it has no name for the dtype.
     """
     if dtype not in _NAMES:
-        raise ValueError(f"safetensors has no {dtype.name}; cast it with --dtype, or write a .pth file")
+        raise ValueError(f"'{name}': safetensors has no {dtype.name}; write a .pth file")
 
 
 def write(
@@ -155,7 +155,7 @@ def write(
     order = sorted(rows, key=lambda row: -row[1].itemsize)
     header |= dict.fromkeys(name for name, _, _ in rows)
     for name, dtype, shape in order:
-        check_dtype(dtype)
+        check_dtype(dtype, name)
         end = at + math.prod(shape) * dtype.itemsize
         header[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [at, end]}
         at = end

@@ -90,8 +90,8 @@ class Source:
 
     Attributes:
         path: the file.
-        format: ``"torch zip"``, ``"torch legacy"``, ``"torch tar"``, ``"safetensors"``, ``"npz"``, ``"orbax"``
-            or ``"sharded ..."``.
+        format: ``"torch zip"``, ``"torch legacy"``, ``"torch tar"``, ``"safetensors"``, ``"npz"``, ``"orbax"``,
+            ``"distributed checkpoint ..."`` or ``"sharded ..."``.
         entries: the tensors, in the file's order.
         storages: bytes of each storage.
         values: everything that is no tensor, by path.
@@ -200,8 +200,8 @@ def open_source(path: str | os.PathLike, only: str = "") -> Source:
     """Open a checkpoint of any format that is known, without reading the values of its tensors.
 
     Args:
-        path: a file of torch (zip, legacy, tar), safetensors, npz, an index of a sharded set, a folder of orbax, or one
-            that holds such an index or one checkpoint.
+        path: a file of torch (zip, legacy, tar), safetensors, npz, an index of a sharded set, a folder of orbax or of
+            ``torch.distributed.checkpoint``, or one that holds such an index or one checkpoint.
         only: keep what lies below this path, and drop it from the names.
 
     Raises:
@@ -210,10 +210,10 @@ def open_source(path: str | os.PathLike, only: str = "") -> Source:
     target = Path(path)
     try:
         if target.is_dir():
-            orbax = _format("orbax_folder")
-            if orbax.is_checkpoint(target):
-                source = orbax.open_source(target)
-                return below(source, only) if only else source
+            for kind in ("orbax_folder", "dcp_folder"):
+                if _format(kind).is_checkpoint(target):
+                    source = _format(kind).open_source(target)
+                    return below(source, only) if only else source
             target = _in_folder(target)
         source = _open(target)
     except UnreadableFile:

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from processes import rushlight
 from typer.testing import CliRunner
 
 import rushlight as torch
+from rushlight.checkpoint import InertTensor
 from rushlight.cli.main import app
 
 
@@ -307,3 +309,41 @@ def test_a_file_without_tensors(run):
     torch.save({"epoch": 5}, "x.pth")
     code, out, _ = run("inspect", "x.pth")
     assert code == 0 and out.splitlines()[-3:] == ["epoch = 5", "", "total    0 elements"]
+
+
+def test_values_that_print_alike(files):
+    """What a printed form leaves out counts as well."""
+    one, two = list(range(1000)), list(range(1000))
+    two[-1] = 0
+    parts = [
+        {"indices": torch.tensor([[0, 2]]), "values": torch.tensor([1.0, x]), "coalesced": True} for x in (3.0, 4.0)
+    ]
+    for name, numbers, part in (("x.pth", one, parts[0]), ("y.pth", two, parts[1])):
+        sparse = InertTensor("sparse_coo", torch.float32, (3,), part)
+        text = np.array(["a"] * 1000 + [name] + ["a"] * 1000)
+        torch.save({"numbers": numbers, "sparse": sparse, "text": text, "same": [1]}, name)
+    code, out, _ = files("diff", "x.pth", "y.pth")
+    assert code == 1 and out.splitlines()[-1] == "differs  0 unchanged, 3 values differ"
+    assert out.replace("\n", " ").count("with other contents") == 3 and max(map(len, out.splitlines())) <= 80
+    assert files("diff", "x.pth", "x.pth")[0] == 0
+
+
+def test_values_are_renamed_with_the_tensors(files):
+    torch.save({"w": torch.ones(3), "groups": {"lr": 0.1, "eps": 1}}, "x.pth")
+    torch.save({"opt": {"w": torch.ones(3), "groups": {"lr": 0.2, "eps": 1}}, "epoch": 1}, "y.pth")
+    code, out, _ = files("diff", "x.pth", "y.pth")
+    assert code == 1 and out.splitlines() == [
+        "renamed  1 name: '' -> 'opt.'",
+        "value    opt.groups.lr: 0.1 -> 0.2",
+        "value    epoch: nothing -> 1",
+        "differs  1 renamed, 1 unchanged, 2 values differ",
+    ]
+    torch.save({str(i): i for i in range(30)} | {"w": torch.ones(3)}, "z.pth")
+    assert "and 12 more values; --json lists them all" in files("diff", "x.pth", "z.pth")[1]
+
+
+def test_what_a_format_cannot_hold_is_named(files):
+    torch.save({"a": torch.ones(2), "c.d": torch.ones(2, dtype=torch.complex128)}, "x.pth")
+    assert "'c.d': safetensors has no complex128; write a .pth file" in files("convert", "x.pth", "x.safetensors")[2]
+    torch.save({"a": torch.ones(2), "b": torch.ones(2, dtype=torch.bfloat16)}, "x.pth")
+    assert "'b': npz has no bfloat16; cast it with --dtype float32" in files("convert", "x.pth", "x.npz")[2]
