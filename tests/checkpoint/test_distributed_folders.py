@@ -6,9 +6,11 @@ import pickle
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 import rushlight as torch
 from rushlight.checkpoint.pickler import Pickler
+from rushlight.cli.main import app
 from rushlight.distributed import checkpoint as dcp
 from rushlight.distributed.checkpoint import _contents
 from rushlight.distributed.checkpoint import filesystem as files
@@ -134,3 +136,35 @@ def test_other_planners_and_formats_are_refused(tmp_path):
         dcp.save({}, checkpoint_id=tmp_path, planner=Mine())
     with pytest.raises(NotImplementedError, match="serialization_format"):
         dcp.FileSystemWriter(tmp_path, serialization_format=files.SerializationFormat.SAFETENSORS)
+
+
+def test_the_command_line_takes_such_a_folder(tmp_path):
+
+    from rushlight.inspect.source import open_source
+
+    model = torch.nn.Linear(3, 2, dtype=torch.bfloat16)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3, dtype=torch.bfloat16)).sum().backward()
+    optimizer.step()
+    state = {"model": model.state_dict(), "optim": optimizer.state_dict(), "epoch": 3, "list": [torch.ones(1), "x"]}
+    dcp.save(state, checkpoint_id=tmp_path / "run")
+    with open_source(tmp_path / "run") as source:
+        assert source.format == "distributed checkpoint, 1 file"
+        weight = next(entry for entry in source.entries if entry.name == "model.weight")
+        assert (weight.shape, weight.dtype) == ((2, 3), torch.bfloat16)
+        assert source.read(weight).tolist() == model.weight.tolist()
+        assert source.values["epoch"] == 3
+
+    def call(*words):
+        done = CliRunner().invoke(app, [str(word) for word in words], obj=[])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "distributed checkpoint, 1 file" in call("inspect", tmp_path / "run")
+    call("convert", tmp_path / "run", tmp_path / "whole.pth")
+    call("convert", tmp_path / "run", tmp_path / "part.safetensors", "--only", "model")
+    found = torch.load(tmp_path / "whole.pth")
+    assert found["optim"]["param_groups"] == state["optim"]["param_groups"]
+    assert found["model"]["weight"].tolist() == model.weight.tolist()
+    assert found["list"][1] == "x"
+    assert torch.load(tmp_path / "part.safetensors")["bias"].tolist() == model.bias.tolist()
