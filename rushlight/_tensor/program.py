@@ -62,10 +62,12 @@ class Program:
         name: torch's name of the operator, from which its node is named.
         linear: how many leading inputs it is linear in: their shapes are saved for the derivative, not their values.
         differentiable: False keeps the operator off the tape.
+        options: XLA's compiler options, for the derivative too.
     """
 
     __slots__ = (
-        "_derivatives", "_staged", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name", "scatter_",
+        "_derivatives", "_options", "_staged", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name",
+        "scatter_",
     )  # fmt: skip
 
     def __init__(self, flat, name: str, *, linear=0, differentiable=True, options=None):
@@ -81,6 +83,7 @@ class Program:
         run.__name__ = run.__qualname__ = name
         self.flat = run
         self.fwd = jax.jit(run, compiler_options=options)
+        self._options = options
         self.name = name
         self.linear = linear
         self.differentiable = differentiable
@@ -111,7 +114,8 @@ class Program:
         key = (mask, present, avals)
         found = self._derivatives.get(key)
         if found is None:
-            found = Program(self._vjp(mask, present, avals), f"{self.name}_backward")
+            product = self._vjp(mask, present, avals)
+            found = Program(product, f"{self.name}_backward", options=self._options)
             if avals and len(avals) == len(mask):
                 found.fwd = _forwarded(self.flat, found, avals, present) or found.fwd
             self._derivatives[key] = found

@@ -1,6 +1,6 @@
 """Owns cutting a traced program: what is never used is dropped, and a backward part becomes a program of its own.
 
-May import jax and the order of convolutions.
+May import jax, the settings and the order of convolutions.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.extend import core as jex
 
+from .. import config
 from ._layout import channels_last
 
 _cotangent_p = jex.Primitive("cotangent")
@@ -115,13 +116,8 @@ def arranged(closed):
 
 
 def options_for(eqns) -> dict | None:
-    """XLA settings for a program: large convolutions run on Eigen's threads, small ones on one thread of their own."""
-    return _CONVOLUTIONS if _convolves(eqns) and _work(eqns) > _LARGE else None
-
-
-# Multiply-adds. LeNet's two convolutions take 100 us for one picture on one thread, 140 on Eigen's; 3.5 ms against 2.9
-# for 64 pictures.
-_LARGE = 2e7
+    """XLA settings for a program."""
+    return config.convolution_options(_work(eqns)) if _convolves(eqns) else None
 
 
 def _work(eqns) -> float:
@@ -137,11 +133,6 @@ def _work(eqns) -> float:
 
 def _convolves(eqns) -> bool:
     return jax.default_backend() == "cpu" and _has(eqns, "conv_general_dilated")
-
-
-_CONVOLUTIONS = {
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
-}
 
 
 def _has(eqns, name) -> bool:

@@ -224,15 +224,15 @@ class Op:
         count = sum(
             n if n is not None and n > 0 else n == -1 for (_, n, _, _), k in zip(plan, self.kinds) if k != NUMBER
         )
+        statics = {n: v for n, count, v, _ in plan if count is None}
         program = Program(
             flat,
             self.name,
             linear=count if self.linear else 0,
             differentiable=self.differentiable,
-            options=self.options,
+            options=self.options(**statics) if self.options else None,
         )
         if self.view:
-            statics = {n: v for n, count, v, _ in plan if count is None}
             program.geometry = functools.partial(self.geometry, **statics) if self.geometry else None
             program.inverse = functools.partial(self.inverse, **statics) if self.inverse else None
         return program
@@ -274,7 +274,7 @@ def op(
         differentiable: False for results that carry no gradient.
         inverse: for a view, ``(array, value, **static) -> array`` that writes back.
         geometry: for a view, ``(shape, strides, offset, *dynamic, **static)`` giving the three for the result.
-        options: XLA compiler options.
+        options: from the static parameters, XLA's compiler options for the operator and its derivative, or None.
         numbers: which tensor parameters also take Python numbers; None for all.
     """
     if fn is None:

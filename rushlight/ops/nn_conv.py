@@ -1,15 +1,18 @@
 """Owns convolution and its transpose in one, two and three dimensions.
 
-May import the door, nn_common and jax.
+May import the door, the tensor cell, the settings, nn_common and jax.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
+from .. import config
+from .._tensor.tensor import Tensor
 from ._execute import scalar_name
 from ._op import Array, op
 from .nn_common import c_name, dtype_of, joined
@@ -99,8 +102,21 @@ def _finish(result, bias, batched, nd):
     return result if batched else result[0]
 
 
-@op(name="convolution", method=False)
-def _convolution(input: Array, weight: Array, bias: Array | None, stride, padding, dilation, groups, nd):
+def _options(large, **_) -> dict | None:
+    return config.convolution_options(math.inf) if large else None
+
+
+def _is_large(input, weight, stride, nd) -> bool:
+    """Whether a convolution has much to do: roughly, before anything was checked."""
+    if not (isinstance(input, Tensor) and isinstance(weight, Tensor)) or input.dim() <= nd:
+        return False
+    shape, steps = input.shape, stride**nd if isinstance(stride, int) else math.prod(stride)
+    work = math.prod(shape) * math.prod(weight.shape) / max(shape[-nd - 1] * steps, 1)
+    return work > config.LARGE_CONVOLUTION
+
+
+@op(name="convolution", method=False, options=_options)
+def _convolution(input: Array, weight: Array, bias: Array | None, stride, padding, dilation, groups, nd, large):
     name = f"conv{nd}d"
     input, batched = _batched(input, nd, name)
     stride, dilation = _spatial(stride, nd, "stride"), _spatial(dilation, nd, "dilation")
@@ -127,9 +143,9 @@ def _convolution(input: Array, weight: Array, bias: Array | None, stride, paddin
     return _finish(result, bias, batched, nd)
 
 
-@op(name="conv_transpose", method=False)
+@op(name="conv_transpose", method=False, options=_options)
 def _conv_transpose(
-    input: Array, weight: Array, bias: Array | None, stride, padding, output_padding, groups, dilation, nd
+    input: Array, weight: Array, bias: Array | None, stride, padding, output_padding, groups, dilation, nd, large
 ):
     name = f"conv_transpose{nd}d"
     input, batched = _batched(input, nd, name)
@@ -172,13 +188,15 @@ def _conv_transpose(
 
 def _conv(nd):
     def conv(input, weight, bias=None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups=1):
-        return _convolution(input, weight, bias, stride, padding, dilation, groups, nd)
+        large = _is_large(input, weight, stride, nd)
+        return _convolution(input, weight, bias, stride, padding, dilation, groups, nd, large)
 
     def conv_transpose(
         input, weight, bias=None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups=1,
         dilation: Any = 1,
     ):  # fmt: skip
-        return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, nd)
+        large = _is_large(input, weight, 1, nd)
+        return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, nd, large)
 
     spatial = ", ".join("DHW"[3 - nd :])
     conv.__name__ = conv.__qualname__ = f"conv{nd}d"
