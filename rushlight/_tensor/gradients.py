@@ -37,7 +37,8 @@ def _accumulate(leaf: Tensor, grad, create_graph: bool) -> None:
         held._write(_add_arrays(held._array(), grad))
     if leaf._post_hooks:
         for hook in tuple(leaf._post_hooks.values()):
-            hook(leaf)
+            if hook(leaf) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def _has_nan(grad) -> bool:

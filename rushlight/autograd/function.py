@@ -127,6 +127,11 @@ class BackwardCFunction(FunctionCtx, Node):
         if self._saved:
             self._saved = None
 
+    @property
+    def freed(self) -> bool:
+        """Whether what was saved has been forgotten."""
+        return self._saved is None
+
     def run(self, grads: list, create_graph: bool) -> list:
         """Call the user's ``backward`` and check what it returns."""
         cls = self._forward_cls
@@ -141,7 +146,7 @@ class BackwardCFunction(FunctionCtx, Node):
         return [g if g is None or create_graph else g._array() for g in checked]
 
     def _check(self, results: tuple) -> list:
-        expected, name = len(self.edges), self.name()
+        expected, name = len(self.edges), type(self).__name__  # users put a ``name`` of their own on ``ctx``
         if len(results) > expected and all(g is None for g in results[expected:]):
             results = results[:expected]
         if len(results) != expected:

@@ -5,6 +5,7 @@ May import the tensor cell, the tape and jax.
 
 from __future__ import annotations
 
+import collections
 import operator
 import sys
 from types import SimpleNamespace
@@ -20,10 +21,11 @@ from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
 from . import _split
 from ._bundles import bundle, give_rows, storages_of
-from ._numbers import Name, is_number, look_up
+from ._groups import Held
+from ._numbers import look_up
+from ._outside import HOOKS, same
 from ._prepared import Prepared, separate
-from ._roots import MISSING, fingerprint, is_plain
-from ._trace import _HOOKS, _same
+from ._roots import LONG, MISSING, fingerprint, is_plain, items_of, named
 
 _FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
@@ -31,9 +33,6 @@ _FREED = (
     "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
     "saved tensors after calling backward."
 )
-
-
-_LONG = 1000
 
 
 def _references(storages):
@@ -89,11 +88,12 @@ class Entry:
         self.names = [
             (home, name, value)
             for home, name, value in found.globals
-            if (id(home), name) not in dynamic and look_up(home, name) is value and (is_plain(value) or callable(value))
+            if (id(home), name) not in dynamic and look_up(home, name) is value
         ]
         skipped = dynamic | rebound
         self.watched = [
-            (c, len(c), [pair for pair in _items(c) if (id(c), pair[0]) not in skipped]) for c in found.watched.values()
+            (c, len(c), [pair for pair in items_of(c, asked) if (id(c), pair[0]) not in skipped], asked)
+            for c, asked in found.to_watch()
         ]
         self.slots, self.rebound = [], []
         self.reads = [r for r in self.reads if (id(r[0].__dict__), r[1]) not in rebound]
@@ -105,7 +105,7 @@ class Entry:
         for where, name, *_ in self.result.slots:
             value = where.get(name)
             if isinstance(value, Tensor) and id(value._storage) in trace.places:
-                self.rebound.append((where, name, trace.places[id(value._storage)], value._storage.array.shape))
+                self.rebound.append((where, name, trace.places[id(value._storage)], _kind(value)))
         moving = {at for _, _, at, _ in self.rebound}
         self.tensors = [
             (t, t._storage, t._requires_grad, _hooks(t))
@@ -118,7 +118,7 @@ class Entry:
             held = tensor.grad
             if held is not None:
                 at = trace.places[id(held._storage)]
-                self.rebound.append((self._ref(tensor, trace), None, at, held._storage.array.shape))
+                self.rebound.append((self._ref(tensor, trace), None, at, _kind(held)))
         self.modules = [(m, _shape(m)) for m in found.modules.values()]
         self.everywhere = [id(h) for h in EVERYWHERE.values()]
         used = {id(t) for t in trace.arguments}
@@ -128,11 +128,9 @@ class Entry:
         self.taken = [leaves.index[id(t)] for t in trace.arguments]
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
         self.rates = trace.rates
-        self.groups = [(g, list(g["params"])) for o in found.optimizers.values() for g in o.param_groups]
-        self.plain_groups = [
-            (g, fingerprint({k: v for k, v in g.items() if k != "params"}))
-            for o in found.optimizers.values() if not hasattr(o, "_read_numbers") for g in o.param_groups
-        ]  # fmt: skip
+        self.options = [r for key, r in trace.options.items() if key not in dynamic]
+        self.optimizers = [Held(o) for o in found.optimizers.values()]
+        self.kinds = [(n, type(n.get(leaves))) for n in self.numbers]
         groups: dict = {}
         for other, first in trace.shared.items():
             groups.setdefault(first, [trace.states[first]]).append(trace.states[other])
@@ -150,7 +148,7 @@ class Entry:
     def fails(self, leaves) -> Any:
         """Why the program must not be used for this call: None, or a tuple that ``explain`` can phrase."""
         for place, value in self.static:
-            if not _same(leaves.numbers[place], value):
+            if not same(leaves.numbers[place], value):
                 return "number", leaves.names[place], value, leaves.numbers[place], place
         for place, tensor in self.aliases:
             if leaves.tensors[place] is not tensor:
@@ -163,7 +161,7 @@ class Entry:
                 return "slot", name
         for where, name, _, shape in self.rebound:
             now = _current(where, name, leaves)
-            if not isinstance(now, Tensor) or now._path or now._node is not None or now._array().shape != shape:
+            if not isinstance(now, Tensor) or now._path or now._node is not None or _kind(now) != shape:
                 return "slot", name
         for tensor, storage, wants, _ in self.tensors:
             if tensor._storage is not storage:
@@ -172,20 +170,24 @@ class Entry:
                 return "requires_grad", tensor
         for home, name, value in self.names:
             now = look_up(home, name)
-            if now is not value and not (is_plain(value) and _same(now, value)):
+            if now is not value and not (is_plain(value) and same(now, value)):
                 return "name", home, name, value, now
-        for container, length, items in self.watched:
-            if len(container) != length:
+        for container, length, items, asked in self.watched:
+            if len(container) != length and (asked is None or named(container, asked) != named(items, asked)):
                 return "contents", type(container).__name__
-            if type(container) is list:
-                if length < _LONG:
+            if isinstance(container, (list, collections.deque)):
+                if length < LONG:
                     for (place, value), now in zip(items, container):
-                        if now is not value and not (is_plain(value) and _same(now, value)):
+                        if now is not value and not (is_plain(value) and same(now, value)):
                             return "contents", f"list[{place}]"
+                continue
+            if isinstance(container, set):
+                if length < LONG and not all(value in container for value, _ in items):
+                    return "contents", "set"
                 continue
             for name, value in items:
                 now = container.get(name, MISSING)
-                if now is not value and not (is_plain(value) and _same(now, value)):
+                if now is not value and not (is_plain(value) and same(now, value)):
                     return "name", container, name, value, now
         for own, name, mark in self.odd:
             if fingerprint(own.get(name)) != mark:
@@ -194,13 +196,17 @@ class Entry:
             tensor = leaves.tensors[ref] if type(ref) is int else ref
             if (tensor._grad is None) is not empty:
                 return "grad", tensor
-        for group, params in self.groups:
-            now = group["params"]
-            if len(now) != len(params) or not all(map(operator.is_, now, params)):
-                return ("group",)
-        for group, mark in self.plain_groups:
-            if fingerprint({k: v for k, v in group.items() if k != "params"}) != mark:
-                return ("option",)
+        for held in self.optimizers:
+            part = held.fails()
+            if part is not None:
+                return "group", part
+        for number, kind in self.kinds:
+            if type(number.get(leaves)) is not kind:
+                return "kind", number.name, kind
+        for group, name, value in self.options:
+            now = group.get(name, MISSING)
+            if now is not value and not same(now, value):
+                return "option", group, name, value, now
         for slots in self.alike:
             first = slots[0].array
             if any(s.array is not first for s in slots):
@@ -208,8 +214,8 @@ class Entry:
         for optimizer, table, held in self.optimizer_states:
             if optimizer.state is not table:
                 return ("state",)
-            for p, own, values, same in held:
-                if table.get(p) is not own or len(own) != len(values) or not all(map(same, own.values(), values)):
+            for p, own, values, equal in held:
+                if table.get(p) is not own or len(own) != len(values) or not all(map(equal, own.values(), values)):
                     return ("state",)
         for optimizer, index, where, static in self.rates:
             if optimizer._read_numbers(index, optimizer.param_groups[index], where)[0].static != static:
@@ -225,7 +231,7 @@ class Entry:
         """Look closer: something that can matter was changed since the last call."""
         for module, name, value in self.reads:
             now = module.__dict__.get(name, MISSING)
-            if now is not value and not (is_plain(value) and _same(now, value)):
+            if now is not value and not (is_plain(value) and same(now, value)):
                 return "attribute", module, name, value, now
         for module, shape in self.modules:
             if _shape(module) != shape:
@@ -337,6 +343,7 @@ class Entry:
             kept += [n.get(leaves) for n in self.given_numbers]
         if self.prepared is not None:
             kept += self.prepared.get()
+        numbers = {id(kind[1]): kind[1].get(leaves) for kind in self.result.kinds if kind[0] == "number"}
         outs = self.program(donated, kept)
         self.runs += 1
         place = self.place
@@ -355,7 +362,7 @@ class Entry:
             give_rows([t._grad._storage for t in rows], outs[place[what]])
         for where, name, at, kind, device in self.result.slots:
             where[name] = kind._of(outs[place[at]], device)
-        made = self._wrap(outs, tensors)
+        made = self._wrap(outs, tensors, numbers)
         for action in self.after:
             action()
         return self.result.build(made)
@@ -367,7 +374,7 @@ class Entry:
             for storages, place in self.holders.get(at, ()):
                 storages[place] = storage
 
-    def _wrap(self, outs, tensors) -> list:
+    def _wrap(self, outs, tensors, given) -> list:
         node, made, place = None, [], self.place
         if self.node_edges:
             edges = [(tensors[ref] if type(ref) is int else ref)._edge() for ref in self.node_edges]
@@ -376,10 +383,13 @@ class Entry:
             what = kind[0]
             if what == "tensor":
                 made.append(kind[2]._of(outs[place[kind[1]]], kind[3]))
-                if state.inference:
+                if state.inference or kind[5]:
                     made[-1]._inference = True
             elif what == "array":
-                made.append(outs[place[kind[1]]])
+                array = outs[place[kind[1]]]
+                made.append(array.item() if array.weak_type and not array.ndim else array)
+            elif what == "number":
+                made.append(given[id(kind[1])])
             elif what == "argument":
                 made.append(tensors[self.taken[kind[1]]])
             elif what == "shared":
@@ -457,15 +467,13 @@ def _is_or_number(now, then) -> bool:
 def _shape(module) -> tuple:
     """What a module is made of besides values: the names it holds, and its hooks."""
     own = module.__dict__
-    hooks = tuple([tuple(map(id, own[h].values())) for h in _HOOKS if own.get(h)])
+    hooks = tuple([tuple(map(id, own[h].values())) for h in HOOKS if own.get(h)])
     return tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
 
 
-def _items(container) -> list:
-    """What to compare of a container: pairs of name and value; long lists and sets go by their length."""
-    if isinstance(container, dict):
-        return list(container.items())
-    return list(enumerate(container)) if isinstance(container, list) and len(container) < _LONG else []
+def _kind(tensor) -> tuple:
+    array = tensor._array()
+    return array.shape, array.dtype, tensor._storage.device
 
 
 def _current(where, name, leaves):
@@ -478,17 +486,3 @@ def _current(where, name, leaves):
 def _hooks(tensor) -> tuple:
     held, after = tensor._hooks, tensor._post_hooks
     return tuple(map(id, held.values())) if held else (), tuple(map(id, after.values())) if after else ()
-
-
-def varying(reason):
-    """The number that made a program unusable, as a place to read it from; None where it was no number."""
-    from ._numbers import Argument, Attribute
-
-    kind = reason[0]
-    if kind == "number" and type(reason[2]) is type(reason[3]):
-        return Argument(reason[4])
-    if kind == "attribute" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
-        return Attribute(reason[1], reason[2])
-    if kind == "name" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
-        return Name(reason[1], reason[2])
-    return None

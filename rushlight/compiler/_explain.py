@@ -112,7 +112,11 @@ def _phrase(compiled, failed) -> str:
     if kind == "name":
         return f"'{failed[2]}' is {_short(failed[4])} instead of {_short(failed[3])}"
     if kind == "slot":
+        if failed[1] is None:
+            return "a gradient is missing, or of another shape"
         return f"'{failed[1]}' is another tensor or module than before"
+    if kind == "kind":
+        return f"'{failed[1]}' is no {failed[2].__name__} any more"
     if kind == "contents":
         return f"the contents of '{failed[1]}' changed"
     if kind == "structure":
@@ -129,11 +133,13 @@ def _phrase(compiled, failed) -> str:
     if kind == "identity":
         return f"{failed[1]} is another object than before, or one that the function refers to itself"
     if kind == "group":
-        return "an optimizer's parameters changed"
+        return f"an optimizer's {failed[1]} changed"
     if kind == "state":
         return "an optimizer's state was replaced, as load_state_dict does"
     if kind == "steps":
         return "an optimizer's step counts came apart"
+    if len(failed) > 1:
+        return f"'{failed[2]}' of an optimizer is {failed[4]!r} instead of {failed[3]!r}"
     return "an optimizer's option changed"
 
 

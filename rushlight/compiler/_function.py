@@ -19,13 +19,14 @@ import jax
 from .. import _device, dtypes
 from .._graph.modes import state
 from . import _explain
-from ._entry import Entry, varying
+from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
-from ._numbers import Argument, Row
+from ._numbers import Argument, Row, is_number, varying
+from ._outside import Unsupported
 from ._recent import Recent, recent
 from ._roots import Found, is_module, is_optimizer
-from ._trace import MoreState, Trace, Unsupported
-from ._tree import Leaves, flatten
+from ._trace import MoreState, Trace
+from ._tree import Leaves, containers, flatten
 
 _HERE = Path(__file__).resolve().parent.parent
 _JAX = Path(jax.__file__).resolve().parent
@@ -42,6 +43,7 @@ class _Scope(threading.local):
 
 
 _scope = _Scope()
+_lock = threading.RLock()  # a trace puts stand-ins into tensors that other threads may run programs on
 
 
 class Compiled:
@@ -67,6 +69,7 @@ class Compiled:
         self._varying: dict = {}
         self._warned: set = set()
         self._bound: Any = None
+        self._waited: weakref.WeakSet = weakref.WeakSet()
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}>"
@@ -98,11 +101,19 @@ class Compiled:
     def __call__(self, *args, **kwargs):
         if state.trace is not None or _scope.disabled or state.anomaly or state.dual is not None:
             return self.function(*args, **kwargs)
-        last = self._recent
-        if last is not None and not kwargs:
-            leaves = last.leaves(args)
-            if leaves is not None and last.entry.fails(leaves) is None:
-                return last.entry.run(leaves)
+        with _lock:
+            last = self._recent
+            if last is not None and not kwargs:
+                leaves = last.leaves(args)
+                if leaves is not None and last.entry.fails(leaves) is None:
+                    return last.entry.run(leaves)
+            entry, leaves = self._find(args, kwargs)
+            if entry is not None:
+                return entry.run(leaves)
+        return self.function(*args, **kwargs)
+
+    def _find(self, args, kwargs) -> tuple:
+        """The program for a call, or None where it runs eagerly; and the leaves of the arguments."""
         leaves = Leaves()
         key = flatten(args, leaves) if not kwargs else (flatten(args, leaves), flatten(kwargs, leaves))
         signature = [state.grad, state.inference, state.autocast, dtypes.default_dtype(), _device.default_device()]
@@ -115,16 +126,15 @@ class Compiled:
         if entries is not None:
             for place, entry in enumerate(entries):
                 if entry is None:
-                    return self.function(*args, **kwargs)
+                    return None, leaves
                 reason = entry.fails(leaves)
                 if reason is None:
                     if place:
                         entries.insert(0, entries.pop(place))
                     self._recent = recent(entry, args, kwargs, leaves)
-                    return entry.run(leaves)
+                    return entry, leaves
                 failed = failed or reason
-        entry = self._compile(key, leaves, args, kwargs, failed)
-        return self.function(*args, **kwargs) if entry is None else entry.run(leaves)
+        return self._compile(key, leaves, args, kwargs, failed), leaves
 
     # -- compiling ----------------------------------------------------------------------------------------------
 
@@ -137,6 +147,7 @@ class Compiled:
             self._varying.setdefault((key if number.key[0] == "argument" else None, number.key), number)
         while True:
             numbers = [n for (where, _), n in self._varying.items() if where is None or where == key]
+            numbers = [n for n in numbers if is_number(n.get(leaves))]
             try:
                 entry = self._trace(leaves, args, kwargs, numbers)
             except _NotYet:
@@ -171,7 +182,7 @@ class Compiled:
             warnings.warn(
                 f"{self.name} was compiled {len(self.history)} times; the last time because {reason}. Each compilation "
                 "takes time: rushlight.compile.explain(fn) lists all reasons.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return entry
 
@@ -183,12 +194,22 @@ class Compiled:
             found._seen.setdefault(id(t), t)  # an argument is state only where the function refers to it itself
             if t.grad is not None:
                 found.add_tensor(t.grad)
+        known = set(found.watched)
         found.visit([args, kwargs])
+        for container in containers([args, kwargs]):  # the key says what they hold
+            if id(container) not in known:
+                found.watched.pop(id(container), None)
         if any(lazy() for m in found.modules.values() if (lazy := getattr(m, "has_uninitialized_params", None))):
             raise _NotYet
+        for optimizer in found.optimizers.values():
+            # An optimizer whose rule is the user's makes its state when it is stepped for the first time.
+            if not hasattr(optimizer, "_prepare") and not optimizer.state and optimizer not in self._waited:
+                self._waited.add(optimizer)
+                raise _NotYet
         from ..random.generator import default_generator
 
         found.add_storage(default_generator.key_storage())
+        found._seen[id(default_generator)] = default_generator
         created = [undo for o in list(found.optimizers.values()) for undo in _prepare(o, found)]
         try:
             for _ in range(16):
@@ -214,6 +235,7 @@ class Compiled:
         return entry
 
     def _run_trace(self, found, leaves, numbers, args, kwargs):
+        found.finish()
         places = find_stacks(found.modules.values()) if self.scan_layers else {}
         watch = Watch(places) if places else None
         result = Trace(found, leaves, numbers, watch).run(self.function, args, kwargs)
@@ -231,7 +253,7 @@ class Compiled:
         self.entries.setdefault(key, []).insert(0, None)
         if reason not in self._warned:
             self._warned.add(reason)
-            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason}.", stacklevel=5)
+            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason}.", stacklevel=6)
 
 
 def _call_method(function, reference, *args, **kwargs):

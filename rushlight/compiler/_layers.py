@@ -15,7 +15,7 @@ from .._graph.modes import state
 from .._graph.node import Node
 from .._tensor.tensor import Tensor
 from . import _split
-from ._roots import is_plain
+from ._roots import MISSING, is_plain
 from ._tree import Leaves, flatten
 
 _FEWEST = 3
@@ -129,7 +129,7 @@ def run_stack(trace, stack, args, kwargs):
             twin = of.get(owner)
             if twin is None or callable(value):
                 continue
-            now = twin.__dict__.get(name)
+            now = twin.__dict__.get(name, MISSING)
             if now is not value and not (is_plain(value) and is_plain(now) and now == value):
                 return None
     if inner.odd or result.slots or result.grads or inner.before or inner.after or len(result.kinds) != 1:

@@ -1,4 +1,4 @@
-"""Owns the places that a varying number is read from: an argument, an attribute, a closure's cell, a global name.
+"""Owns the places that a varying number is read from: arguments, attributes, options of optimizers, variables outside.
 
 May import jax alone.
 """
@@ -6,6 +6,7 @@ May import jax alone.
 from __future__ import annotations
 
 import functools
+from types import CellType
 
 import jax.numpy as jnp
 
@@ -42,7 +43,26 @@ class Attribute:
 
     def get(self, leaves):
         """Its value now."""
-        return self.module.__dict__[self.name]
+        return self.module.__dict__.get(self.name)
+
+    def install(self, traced, trace, values) -> None:
+        """Let the function see ``traced`` in its place."""
+        trace.attributes[self.key] = traced
+
+    def put_back(self) -> None:
+        """Undo ``install``: the trace is over."""
+
+
+class Option:
+    """A number among the options of an optimizer's group."""
+
+    def __init__(self, group, name: str):
+        self.group, self.name = group, name
+        self.key = id(group), name
+
+    def get(self, leaves):
+        """Its value now."""
+        return self.group.get(self.name)
 
     def install(self, traced, trace, values) -> None:
         """Let the function see ``traced`` in its place."""
@@ -75,10 +95,7 @@ class Name:
             del self.kept
 
     def _set(self, value) -> None:
-        if isinstance(self.home, dict):
-            self.home[self.name] = value
-        else:
-            self.home.cell_contents = value
+        put(self.home, self.name, value)
 
 
 class Row:
@@ -108,10 +125,22 @@ def _row(n: int):
     return jnp.asarray(n, jnp.int32)
 
 
+def put(home, name: str, value) -> None:
+    """Set a global name, a cell, or an attribute of a class or module."""
+    if isinstance(home, dict):
+        home[name] = value
+    elif isinstance(home, CellType):
+        home.cell_contents = value
+    else:
+        setattr(home, name, value)
+
+
 def look_up(home, name: str):
-    """The value of a global name or of a cell."""
+    """The value of a global name, of a cell, or of an attribute of a class or module."""
     if isinstance(home, dict):
         return home.get(name)
+    if not isinstance(home, CellType):
+        return vars(home).get(name)
     try:
         return home.cell_contents
     except ValueError:
@@ -121,3 +150,17 @@ def look_up(home, name: str):
 def is_number(value) -> bool:
     """Whether a value may become an input of a program."""
     return type(value) is float or type(value) is int
+
+
+def varying(reason):
+    """The number that made a program unusable, as a place to read it from; None where it was no number."""
+    kind = reason[0]
+    if kind == "number" and type(reason[2]) is type(reason[3]):
+        return Argument(reason[4])
+    if kind == "attribute" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
+        return Attribute(reason[1], reason[2])
+    if kind == "option" and len(reason) > 1 and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
+        return Option(reason[1], reason[2])
+    if kind == "name" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
+        return Name(reason[1], reason[2])
+    return None

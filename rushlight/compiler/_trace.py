@@ -6,7 +6,10 @@ May import the tensor cell, the tape, modes and jax; the entry it fills is a pla
 from __future__ import annotations
 
 import gc
+import io
+import types
 import weakref
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,26 +24,15 @@ from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from . import _split
 from ._bundles import rushlight_stack_rows, rushlight_take_row
+from ._groups import Groups
+from ._numbers import look_up, put
+from ._outside import INTERNAL, STRUCTURE, Unsupported, check_names, find_slots, put_back, restore
 from ._record import recording
 from ._roots import MISSING, fingerprint, is_module, is_plain
+from ._streams import Streams
 from ._tree import replace_numbers, take_apart
 
-# Attributes that belong to the machinery: they are compared as structure, or do not matter.
-_STRUCTURE = ("_parameters", "_buffers", "_modules")
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_INTERNAL = frozenset({*_STRUCTURE, *_HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
-
-
-class Unsupported(Exception):
-    """The function does something that a program cannot repeat.
-
-    Args:
-        reason: what it does.
-        remedy: what to do about it.
-    """
-
-    def __init__(self, reason: str, remedy: str):
-        super().__init__(f"{reason}. {remedy}")
+_RUNS_LATER = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
 
 class MoreState(Exception):
@@ -71,13 +63,18 @@ class Trace:
         self.born: list = []
         self.shared: dict = {}
         self.undo: list = []
+        self.options: dict = {}
 
     # -- what others tell the trace -----------------------------------------------------------------------------
 
     def read(self, module, name: str, value) -> Any:
         """Note that an attribute of a module was read; a number may come back as an input."""
         own = object.__getattribute__(module, "__dict__")
-        if name not in own or name in _INTERNAL:
+        if name not in own or name in INTERNAL:
+            if name not in INTERNAL and (
+                name == "forward" or is_plain(value) or isinstance(value, Tracer)
+            ):  # the instance may be given its own
+                self.reads.setdefault((id(module), name), (module, name, MISSING))
             return value
         self.visited[id(module)] = module
         if is_plain(value):
@@ -95,9 +92,9 @@ class Trace:
     def missing(self, module, name: str) -> None:
         """Note that a module was asked for an attribute it does not have."""
         own = object.__getattribute__(module, "__dict__")
-        if any(name in (own.get(table) or ()) for table in _STRUCTURE):
+        if any(name in (own.get(table) or ()) for table in STRUCTURE):
             self.visited[id(module)] = module
-        elif name not in _INTERNAL:
+        elif name not in INTERNAL:
             self.reads.setdefault((id(module), name), (module, name, MISSING))
 
     def bear(self, tensor) -> None:
@@ -115,6 +112,36 @@ class Trace:
     def row(self, joined, k: int):
         """A row, taken by a number that XLA does not know."""
         return rushlight_take_row(joined, self.ordinals[k])
+
+    def option(self, group, name: str, value) -> Any:
+        """Note that an option of an optimizer's group was read; a number may come back as an input.
+
+        Raises:
+            Unsupported: after a schedule was stepped, which will write it.
+        """
+        if name == "params" or isinstance(value, Tensor):
+            return value
+        if any(o is group.optimizer for _, o in (*self.before, *self.after)):
+            raise Unsupported(
+                f"'{name}' of an optimizer is read after a schedule was stepped", "Read it outside the function."
+            )
+        key = id(group.real), name
+        number = self.attributes.get(key)
+        if number is not None:
+            return number
+        if is_plain(value):
+            self.options.setdefault(key, (group.real, name, value))
+        else:
+            self.odd.append((group.real, name, fingerprint(value)))
+        return value
+
+    def refuse(self, reason: str, remedy: str) -> None:
+        """Say that a program cannot do what the function does.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported(reason, remedy)
 
     def host(self, action, optimizer) -> None:
         """Do something to an optimizer's numbers on every call: before the program, or after it.
@@ -147,6 +174,12 @@ class Trace:
         Raises:
             Unsupported, MoreState, and whatever the function raises.
         """
+        for _, name, value in self.found.globals:
+            if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
+                raise Unsupported(
+                    f"'{name}' is an iterator, which moves on with every call",
+                    "Take the next item outside and give it as an argument.",
+                )
         self.states = list(self.found.storages.values())
         self.owners = list(self.found.tensors.values())
         self.places = {id(s): i for i, s in enumerate(self.states)}
@@ -159,7 +192,7 @@ class Trace:
         ]
         modules = self.found.modules
         kept_modules = self._kept = [
-            (m, dict(m.__dict__), [dict(m.__dict__[s]) for s in _STRUCTURE]) for m in modules.values()
+            (m, dict(m.__dict__), [dict(m.__dict__[s]) for s in STRUCTURE]) for m in modules.values()
         ]
         own_dicts = {id(m.__dict__) for m in modules.values()}
         kept_containers = self._kept_containers = [
@@ -172,6 +205,8 @@ class Trace:
             self.shared.update((p, places[0]) for p in places[1:])
         given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.numbers]]
         result = SimpleNamespace(trace=self)
+        streams = Streams(self.found._seen.values()) if self.outer is None else None
+        self.groups = Groups(list(self.found.optimizers.values()) if self.outer is None else [], self)
         state.trace = self
         try:
             with recording():
@@ -189,14 +224,21 @@ class Trace:
                 t.__dict__.clear()
                 t.__dict__.update(own)
             for m, own, tables in kept_modules:
-                _put_back(m.__dict__, own)
-                for name, table in zip(_STRUCTURE, tables):
-                    _restore(m.__dict__[name], table)
+                put_back(m.__dict__, own)
+                for name, table in zip(STRUCTURE, tables):
+                    restore(m.__dict__[name], table)
             for container, before in kept_containers:
-                _restore(container, before)
+                restore(container, before)
             for number in self.numbers:
                 number.put_back()
+            for home, name, value in self.found.globals:
+                if look_up(home, name) is not value:
+                    put(home, name, value)
+            self.groups.put_back()
+            drawn = streams.drawn() if streams is not None else None
             changes.count = max(count, changes.count)
+        if drawn is not None:
+            raise Unsupported(f"{drawn} is drawn from", "Draw outside and give the number as an argument.")
         self._look_for_more(closed)
         self._check_escapes()
         result.closed = closed
@@ -253,6 +295,10 @@ class Trace:
 
         def visit(value):
             if isinstance(value, Tracer):
+                for number, traced in zip(self.numbers, self.traced_numbers):
+                    if traced is value:
+                        kinds.append(("number", number))
+                        return len(kinds) - 1
                 outputs.append(value)
                 kinds.append(("array", len(outputs) - 1))
                 return len(kinds) - 1
@@ -274,12 +320,21 @@ class Trace:
             else:
                 outputs.append(value._array())
                 edge = value._edge()
-                kinds.append(("tensor", len(outputs) - 1, type(value), value._storage.device, edge is not None))
+                kinds.append(
+                    ("tensor", len(outputs) - 1, type(value), value._storage.device, edge is not None, value._inference)
+                )
                 if edge is not None:
                     (freed if _freed(edge) else wanting).append((len(kinds) - 1, edge, value))
             seen[id(value)] = len(kinds) - 1
             return len(kinds) - 1
 
+        if isinstance(out, _RUNS_LATER):
+            if isinstance(out, types.CoroutineType):
+                out.close()
+            raise Unsupported(
+                f"it gives a {type(out).__name__}, whose code runs later", "Compile what that code calls."
+            )
+        check_names(self)
         result.build = take_apart(out, visit)
         result.kinds = kinds
         result.outputs = len(outputs)
@@ -317,53 +372,13 @@ class Trace:
                     )
                 result.grads.append((t, len(outputs)))
                 outputs.append(now._array())
-        result.slots = self._slots(outputs)
+        result.slots = find_slots(self, outputs)
         result.leaves, result.forward = [], len(outputs)
         if wanting:
             self._backward(wanting, outputs, result)
         result.freed = [place for place, _, _ in freed]
         result.wanting = [place for place, _, _ in wanting]
         return outputs
-
-    def _slots(self, outputs) -> list:
-        """Tensors that were put into attributes of modules: they are put there on every call."""
-        slots: list = []
-        for container, before in self._kept_containers:
-            if isinstance(container, dict):
-                self._written(container, before, "an object or dict", outputs, slots)
-            elif len(container) != len(before) or any(a is not b for a, b in zip(container, before)):
-                raise Unsupported(
-                    f"a {type(container).__name__} outside the function is written",
-                    "Return what it is to hold instead.",
-                )
-        for m, own, tables in self._kept:
-            for where, before in ((m.__dict__, own), *zip((m.__dict__[s] for s in _STRUCTURE), tables)):
-                self._written(where, before, self._called(m), outputs, slots)
-        return slots
-
-    def _written(self, where, before, owner, outputs, slots) -> None:
-        for name, value in list(where.items()):
-            if name in _INTERNAL or (name in before and before[name] is value):
-                continue
-            if any(value is traced for traced in self.traced_numbers):
-                continue
-            if isinstance(value, Tensor):
-                if value._edge() is not None:
-                    raise Unsupported(
-                        f"attribute '{name}' of {owner} is given a tensor with a history",
-                        "Store value.detach() instead.",
-                    )
-                slots.append((where, name, len(outputs), type(value), value._storage.device))
-                outputs.append(value._array())
-            elif not (name in before and is_plain(value) and _same(before[name], value)):
-                raise Unsupported(
-                    f"attribute '{name}' of {owner} is written",
-                    "Keep what changes in a buffer (register_buffer), or write it outside the function.",
-                )
-
-    def _called(self, module) -> str:
-        path = self.found.names.get(id(module))
-        return f"module '{path}'" if path else f"the {type(module).__name__}"
 
     def _backward(self, wanting, outputs, result) -> None:
         """Trace the gradients of the results with respect to what came from outside."""
@@ -442,29 +457,6 @@ def _freed(edge) -> bool:
             seen.add(node)
             stack += [edge[0] for edge in node.edges if edge is not None]
     return False
-
-
-def _same(a, b) -> bool:
-    return type(a) is type(b) and (a == b or (a != a and b != b))
-
-
-def _restore(container, before) -> None:
-    """Give a list, dict or set its contents back."""
-    if isinstance(container, list):
-        container[:] = before
-    elif len(container) != len(before) or (
-        isinstance(container, dict) and any(container.get(k, MISSING) is not v for k, v in before.items())
-    ):
-        container.clear()
-        container.update(before)
-
-
-def _put_back(own: dict, kept: dict) -> None:
-    for name in [n for n in own if n not in kept]:
-        del own[name]
-    for name, value in kept.items():
-        if own.get(name, MISSING) is not value:
-            own[name] = value
 
 
 def _equal_scalars(optimizers):

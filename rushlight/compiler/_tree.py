@@ -67,6 +67,13 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
     return "object", kind, id(value)
 
 
+def containers(value) -> list:
+    """The lists and dicts of which ``flatten`` takes notice."""
+    if isinstance(value, (tuple, list)):
+        return [value, *(c for v in value for c in containers(v))]
+    return [value, *(c for v in value.values() for c in containers(v))] if isinstance(value, dict) else []
+
+
 def replace_numbers(value: Any, supply) -> Any:
     """The same structure with its numbers taken from ``supply``, in the order of ``flatten``."""
     kind: Any = type(value)

@@ -105,7 +105,7 @@ class FusedOptimizer(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for index, group in enumerate(self.param_groups):
+        for index, group in enumerate(map(plain_group, self.param_groups)):
             live = [p for p in group["params"] if p.grad is not None]
             if not live:
                 continue
@@ -314,6 +314,11 @@ class FusedOptimizer(Optimizer):
         return SimpleNamespace(
             flat=flat, flags=flags, vector=vector, static=(tuple(marks), tuple(zip(self._flags, flags)))
         )
+
+
+def plain_group(group) -> dict:
+    """A group whose numbers are read as they are, also while a function is traced: they are inputs of its program."""
+    return getattr(group, "real", group)
 
 
 def _entries(value):

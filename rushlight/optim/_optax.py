@@ -19,7 +19,7 @@ from jax.tree_util import DictKey, GetAttrKey, keystr
 from .._graph.modes import enable_grad
 from .._graph.modes import state as modes
 from .._tensor.tensor import Tensor, from_host
-from ._fused import FusedOptimizer
+from ._fused import FusedOptimizer, plain_group
 from .optimizer import _foreign_array
 
 _HOME = "optax/"
@@ -296,7 +296,7 @@ class Optax(FusedOptimizer):
                 loss = closure()
             if isinstance(loss, Tensor):
                 extra.setdefault("value", loss.detach())
-        for index, group in enumerate(self.param_groups):
+        for index, group in enumerate(map(plain_group, self.param_groups)):
             live = [p for p in group["params"] if p.grad is not None]
             if not live:
                 continue

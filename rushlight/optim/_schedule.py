@@ -70,6 +70,19 @@ def state_of_function(function):
     return None if function is None or isinstance(function, types.FunctionType) else function.__dict__.copy()
 
 
+def _deferred(step):
+    """``step``, which a function that is being traced does not make: its program makes one with every call."""
+
+    @functools.wraps(step)
+    def wrapper(self, *args, **kwargs):
+        given = (*args, *kwargs.values())
+        if modes.trace is None or not all(v is None or type(v) in (int, float) for v in given):
+            return step(self, *args, **kwargs)
+        return modes.trace.host(functools.partial(wrapper, self, *args, **kwargs), self.optimizer)
+
+    return wrapper
+
+
 class LRScheduler:
     """The base of schedules: ``step()`` sets each group's ``lr`` to what ``get_lr()`` gives.
 
@@ -131,23 +144,28 @@ class LRScheduler:
         """Take over a state from ``state_dict()``, of rushlight or of torch; load the optimizer's state too."""
         self.__dict__.update(state_dict)
 
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = _deferred(cls.step)
+
     def get_last_lr(self) -> list:
         """The learning rates that the last step set."""
+        if modes.trace is not None:
+            modes.trace.refuse("a schedule is asked for its last learning rate", "Ask it outside the function.")
         return self._last_lr
 
     def get_lr(self) -> list:
         """The learning rate of each group for ``self.last_epoch``; a schedule defines this."""
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr(); override it")
 
+    @_deferred
     def step(self, epoch: int | None = None) -> None:
         """Set the next learning rates.
 
         Args:
             epoch: deprecated in torch: jump to this epoch.
         """
-        if modes.trace is not None:
-            modes.trace.host(functools.partial(self.step, epoch), self.optimizer)
-            return
         if self._step_count == 1:
             if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
                 warnings.warn(

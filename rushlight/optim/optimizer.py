@@ -149,6 +149,7 @@ class Optimizer:
     """
 
     _opt_called = False  # a schedule notes here that step() was called
+    _hooks_of_all = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
     # The tables of hooks, made by this list of them.
     _optimizer_step_pre_hooks: OrderedDict
     _optimizer_step_post_hooks: OrderedDict

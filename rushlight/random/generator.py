@@ -9,12 +9,15 @@ import contextlib
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from .. import _device as devices
 from .. import dtypes
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor, from_host
-from .mt19937 import DEFAULT_SEED, Engine
+from .mt19937 import _WORDS, DEFAULT_SEED, Engine
+
+_HAS_KEY = 0x4B455931
 
 
 class Generator:
@@ -81,7 +84,11 @@ class Generator:
             words = np.asarray(self.key_storage().array).astype(np.uint32).view(np.uint8)
             seed = np.array([self.initial_seed()], np.uint64).view(np.uint8)
             return from_host(np.concatenate([seed, words]), devices.cpu)
-        return from_host(self._engine.get_state(), devices.cpu)
+        state = self._engine.get_state()
+        key = None if self._key is None else self._key.array
+        if key is not None and not isinstance(key, Tracer) and not np.array_equal(key, self._fresh_key()):
+            _spare(state)[: 1 + key.size] = [_HAS_KEY, *np.asarray(key)]
+        return from_host(state, devices.cpu)
 
     def set_state(self, new_state: Tensor) -> None:
         """Go on from a state that ``get_state`` gave.
@@ -100,8 +107,11 @@ class Generator:
             self.key_storage().write(jax.device_put(host[8:].view(np.uint32)))
             return
         self._engine.set_state(host)
-        if self._key is not None:
-            self._key.write(self._fresh_key())
+        if self._key is not None or _spare(host)[0] == _HAS_KEY:
+            key = self._fresh_key()
+            if _spare(host)[0] == _HAS_KEY:
+                key = jax.device_put(_spare(host)[1 : 1 + key.size].astype(np.uint32))
+            self.key_storage().write(key)
 
     def clone_state(self) -> Generator:
         """A generator that goes on from the same state, independently."""
@@ -113,6 +123,11 @@ class Generator:
 
     def __reduce__(self):
         return _restore, (str(self._device), self.get_state())
+
+
+def _spare(state) -> np.ndarray:
+    """The halves of a state's words that torch leaves empty; the JAX key is kept there once programs drew from it."""
+    return state[_WORDS].view(np.uint32)[1::2]
 
 
 def _restore(where: str, state: Tensor) -> Generator:

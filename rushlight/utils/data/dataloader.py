@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from ..._graph.modes import state as modes
 from ._utils.collate import default_collate, default_convert
 from ._utils.fetch import _DatasetKind
 from ._utils.iterator import _BaseDataLoaderIter, _SingleProcessDataLoaderIter
@@ -183,6 +184,8 @@ class DataLoader(Generic[T_co]):
         return _MultiProcessingDataLoaderIter(self)
 
     def __iter__(self) -> Iterator[Any]:
+        if modes.trace is not None:
+            modes.trace.refuse("a DataLoader is read", "Take its batches outside and give them as arguments.")
         if not (self.persistent_workers and self.num_workers > 0):
             return self._get_iterator()
         if self._iterator is None:

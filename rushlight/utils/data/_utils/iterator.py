@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 
 from rushlight import _device as devices
+from rushlight._graph.modes import state as modes
 
 from ..sampler import draw_seed
 from .fetch import _DatasetKind
@@ -47,6 +48,8 @@ class _BaseDataLoaderIter:
         raise NotImplementedError
 
     def __next__(self):
+        if modes.trace is not None:
+            modes.trace.refuse("a DataLoader gives a batch", "Take it outside and give it as an argument.")
         data = self._next_data()
         if self._pin_memory:
             data = pin_memory(data)

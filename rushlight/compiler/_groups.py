@@ -1,0 +1,107 @@
+"""Owns the parameter groups of optimizers around a trace: which options are read, and that all is as it was later.
+
+May import nothing of rushlight: an optimizer is known by its attributes.
+"""
+
+from __future__ import annotations
+
+from operator import is_
+
+
+class Group(dict):
+    """A parameter group while a function is traced: it tells the trace which options are read.
+
+    Args:
+        real: the group in whose place it stands.
+        optimizer: whose group it is.
+        trace: whom to tell.
+    """
+
+    __slots__ = ("optimizer", "real", "trace")
+
+    def __init__(self, real, optimizer, trace):
+        super().__init__(real)
+        self.real, self.optimizer, self.trace = real, optimizer, trace
+
+    def __getitem__(self, name):
+        return self.trace.option(self, name, super().__getitem__(name))
+
+    def get(self, name, default=None):
+        return self.trace.option(self, name, super().get(name, default))
+
+    def values(self):
+        return [self[name] for name in self]
+
+    def items(self):
+        return [(name, self[name]) for name in self]
+
+    def __reduce__(self):
+        return dict, (dict(self.items()),)
+
+
+class Groups:
+    """The groups of the optimizers that a function may step, for the length of a trace.
+
+    Args:
+        optimizers: whose groups.
+        trace: whom to tell of what is read.
+    """
+
+    def __init__(self, optimizers, trace):
+        self._kept = [(o.param_groups, list(o.param_groups)) for o in optimizers]
+        for o, (there, groups) in zip(optimizers, self._kept):
+            there[:] = [Group(g, o, trace) for g in groups]
+
+    def written(self) -> str | None:
+        """The name of an option that the function wrote; None where it wrote none."""
+        for there, groups in self._kept:
+            if len(there) != len(groups):
+                return "params"
+            for now, before in zip(there, groups):
+                if getattr(now, "real", None) is not before:
+                    return "params"
+                for name in {**now, **before}:
+                    if name not in now or name not in before or dict.__getitem__(now, name) is not before[name]:
+                        return name
+        return None
+
+    def put_back(self) -> None:
+        """The trace is over."""
+        for there, groups in self._kept:
+            there[:] = groups
+
+
+class Held:
+    """What an optimizer looks like besides the values it holds: its groups and its hooks.
+
+    Args:
+        optimizer: the optimizer.
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.groups = [(g, list(g["params"])) for g in optimizer.param_groups]
+        self.hooks = _hooks(optimizer)
+
+    def fails(self) -> str | None:
+        """What is different; None where nothing is."""
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.groups):
+            return "parameters"
+        for now, (group, params) in zip(groups, self.groups):
+            if now is not group:
+                return "groups"
+            held = now["params"]
+            if len(held) != len(params) or not all(map(is_, held, params)):
+                return "parameters"
+        return "hooks" if _hooks(self.optimizer) != self.hooks else None
+
+
+def tables(optimizer) -> tuple:
+    """The tables of hooks that surround a step."""
+    own = getattr(optimizer, "_optimizer_step_pre_hooks", {}), getattr(optimizer, "_optimizer_step_post_hooks", {})
+    return (*own, *getattr(optimizer, "_hooks_of_all", ()))
+
+
+def _hooks(optimizer) -> list:
+    return [hook for table in tables(optimizer) if table for hook in table.values()]

@@ -1,0 +1,109 @@
+"""Owns what a function does to Python objects outside of it: noticing what it writes, and putting things back.
+
+May import the tensor class and this folder's state finder.
+"""
+
+from __future__ import annotations
+
+from .._tensor.tensor import Tensor
+from ._numbers import look_up
+from ._roots import MISSING, is_plain
+
+# Attributes that belong to the machinery: they are compared as structure, or do not matter.
+STRUCTURE = ("_parameters", "_buffers", "_modules")
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+INTERNAL = frozenset({*STRUCTURE, *HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
+
+
+class Unsupported(Exception):
+    """The function does something that a program cannot repeat.
+
+    Args:
+        reason: what it does.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, reason: str, remedy: str):
+        super().__init__(f"{reason}. {remedy}")
+
+
+def check_names(trace) -> None:
+    """Refuse what sets variables outside, and options of optimizers."""
+    for home, name, value in trace.found.globals:
+        now = look_up(home, name)
+        if now is not value and not any(now is traced for traced in trace.traced_numbers):
+            raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
+    written = trace.groups.written()
+    if written is not None:
+        raise Unsupported(
+            f"'{written}' of an optimizer's group is written",
+            "Write it outside the function, or use a schedule of torch.optim.lr_scheduler.",
+        )
+
+
+def find_slots(trace, outputs) -> list:
+    """Tensors that were put into attributes of modules: they are put there on every call."""
+    slots: list = []
+    for container, before in trace._kept_containers:
+        if isinstance(container, dict):
+            _written(trace, container, before, "an object or dict", outputs, slots)
+        elif len(container) != len(before) or any(a is not b for a, b in zip(container, before)):
+            raise Unsupported(
+                f"a {type(container).__name__} outside the function is written",
+                "Return what it is to hold instead.",
+            )
+    for m, own, tables in trace._kept:
+        for where, before in ((m.__dict__, own), *zip((m.__dict__[s] for s in STRUCTURE), tables)):
+            _written(trace, where, before, _called(trace, m), outputs, slots)
+    return slots
+
+
+def _written(trace, where, before, owner, outputs, slots) -> None:
+    if len(where) < len(before) or any(name not in where for name in before):
+        raise Unsupported(f"something is taken out of {owner}", "Take it out outside the function.")
+    for name, value in list(where.items()):
+        if name in INTERNAL or (name in before and before[name] is value):
+            continue
+        if any(value is traced for traced in trace.traced_numbers):
+            continue
+        if isinstance(value, Tensor):
+            if value._edge() is not None:
+                raise Unsupported(
+                    f"attribute '{name}' of {owner} is given a tensor with a history",
+                    "Store value.detach() instead.",
+                )
+            slots.append((where, name, len(outputs), type(value), value._storage.device))
+            outputs.append(value._array())
+        elif not (name in before and is_plain(value) and same(before[name], value)):
+            raise Unsupported(
+                f"attribute '{name}' of {owner} is written",
+                "Keep what changes in a buffer (register_buffer), or write it outside the function.",
+            )
+
+
+def _called(trace, module) -> str:
+    path = trace.found.names.get(id(module))
+    return f"module '{path}'" if path else f"the {type(module).__name__}"
+
+
+def same(a, b) -> bool:
+    return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def restore(container, before) -> None:
+    """Give a list, dict or set its contents back."""
+    if isinstance(container, list):
+        container[:] = before
+    elif len(container) != len(before) or (
+        isinstance(container, dict) and any(container.get(k, MISSING) is not v for k, v in before.items())
+    ):
+        container.clear()
+        container.update(before)
+
+
+def put_back(own: dict, kept: dict) -> None:
+    for name in [n for n in own if n not in kept]:
+        del own[name]
+    for name, value in kept.items():
+        if own.get(name, MISSING) is not value:
+            own[name] = value

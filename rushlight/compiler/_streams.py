@@ -1,0 +1,58 @@
+"""Owns noticing that a function draws from Python's or numpy's random numbers, which a program could not repeat.
+
+May import numpy.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+class Streams:
+    """The random streams of Python and numpy around a trace.
+
+    Args:
+        values: what a function refers to; the generators among it are watched besides the global ones.
+    """
+
+    def __init__(self, values: Iterable[Any] = ()):
+        self._kept: list[Any] = [_of_python(random), _of_numpy(np.random)]
+        value: Any
+        for value in values:
+            if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+                self._kept.append(_of_python(value))
+            elif isinstance(value, np.random.RandomState):
+                self._kept.append(_of_numpy(value))
+            elif hasattr(type(value), "key_storage"):
+                engine: Any = vars(value)["_engine"]
+                self._kept.append(("torch's stream of random numbers", engine.get_state, engine.set_state))
+            elif isinstance(value, np.random.Generator):
+                self._kept.append(_of_bits(value.bit_generator))
+        self._states = [read() for _, read, _ in self._kept]
+        self._marks = [pickle.dumps(s) for s in self._states]
+
+    def drawn(self) -> str | None:
+        """Which stream moved on, in words; None where none did. Each is put back."""
+        found = None
+        for (name, read, write), state, mark in zip(self._kept, self._states, self._marks):
+            if pickle.dumps(read()) != mark:
+                write(state)
+                found = name
+        return found
+
+
+def _of_python(source):
+    return "Python's random", source.getstate, source.setstate
+
+
+def _of_numpy(source):
+    return "numpy's random", source.get_state, source.set_state
+
+
+def _of_bits(source):
+    return "numpy's random", lambda: source.state, lambda state: setattr(source, "state", state)
