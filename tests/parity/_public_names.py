@@ -39,25 +39,11 @@ _INCIDENTAL = {
 
 # What programs use and rushlight leaves out on purpose: the beginnings of names, and why.
 OUT_OF_SCOPE = {
-    "torch.ao.": "quantization",
-    "torch.quantization": "quantization",
-    "torch.nn.quantized": "quantization",
-    "torch.nn.intrinsic": "quantization",
-    "torch.nn.qat": "quantization",
-    "torch.nn.quantizable": "quantization",
-    "torch.backends.quantized": "quantization",
-    "torch._make_per_tensor_quantized_tensor": "quantization",
+    "torch._make_per_tensor_quantized_tensor": "tensors of integers on a grid",
     "torch.distributed.rpc": "processes managed by hand",
     "torch.distributed.autograd": "processes managed by hand",
     "torch.distributed.optim": "processes managed by hand",
     "torch.distributed.nn": "processes managed by hand",
-    "torch.distributed.fsdp": "sharding is JAX's",
-    "torch.distributed.tensor": "sharding is JAX's",
-    "torch.distributed._tensor": "sharding is JAX's",
-    "torch.distributed._functional_collectives": "sharding is JAX's",
-    "torch.distributed.checkpoint": "sharding is JAX's",
-    "torch.distributed.algorithms": "sharding is JAX's",
-    "torch.cuda.nccl": "collectives are XLA's",
     "torch.onnx": "export to ONNX",
     "torch.fx.": "graphs of torch.fx",
     "torch._C": "torch's C++ internals",
@@ -68,8 +54,6 @@ OUT_OF_SCOPE = {
     "torch.library": "custom operators",
     "torch.sparse": "sparse layouts",
     "torch.neuron": "a device of another package",
-    "torch.hub._": "a private function",
-    "torch.torch": "the package under its own name",
 }
 
 

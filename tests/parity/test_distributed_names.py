@@ -228,3 +228,37 @@ def test_functional_collectives():
     with pytest.raises(ValueError, match="permute_tensor"):
         ours.permute_tensor(x, [1], None)
     assert not isinstance(x, ours.AsyncCollectiveTensor)
+
+
+def test_words_of_plans():
+    import rushlight.distributed.tensor.parallel as ours
+    from rushlight.distributed import tensor as rplaces
+
+    theirs = pytest.importorskip("torch.distributed.tensor.parallel")
+    from torch.distributed import tensor as tplaces
+
+    found = []
+    for module, places in ((ours, rplaces), (theirs, tplaces)):
+        whole, part = places.Replicate(), places.Shard(0)
+        plans = [
+            module.ColwiseParallel(), module.RowwiseParallel(), module.SequenceParallel(),
+            module.ColwiseParallel(input_layouts=part, output_layouts=whole, use_local_output=False),
+            module.RowwiseParallel(input_layouts=whole, output_layouts=part),
+            module.SequenceParallel(sequence_dim=0, use_local_output=True),
+            module.PrepareModuleInput(input_layouts=part, desired_input_layouts=whole),
+            module.PrepareModuleInput(input_layouts=(part, None), desired_input_layouts=(whole, None)),
+            module.PrepareModuleInput(input_kwarg_layouts={"x": part}, desired_input_kwarg_layouts={"x": whole}),
+            module.PrepareModuleOutput(output_layouts=part, desired_output_layouts=whole),
+        ]  # fmt: skip
+        found.append([(repr(plan), repr(vars(plan))) for plan in plans])
+        assert all(isinstance(plan, module.ParallelStyle) for plan in plans)
+        with pytest.raises(AssertionError, match="should have same length"):
+            module.PrepareModuleInput(input_layouts=(part, part), desired_input_layouts=whole)
+        with pytest.raises(AssertionError, match="desired module inputs should not be None"):
+            module.PrepareModuleInput(input_layouts=part)
+    assert found[0] == found[1]
+    linear = rushlight.nn.Linear(1, 1)
+    with pytest.warns(UserWarning, match="will do nothing"):
+        assert ours.parallelize_module(linear) is linear
+    with pytest.raises(NotImplementedError, match=r"jax\.sharding"):
+        ours.parallelize_module(linear, None, ours.ColwiseParallel())

@@ -5,6 +5,7 @@ May import _errors and the meshes.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from ..._errors import missing_name, not_supported
@@ -51,6 +52,8 @@ def distribute_module(*args: Any, **kwargs: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("_utils", "parallel"):
+        return import_module(f"{__name__}.{name}")
     raise missing_name(__name__, name)
 
 
