@@ -114,11 +114,9 @@ def _write(
         size = convert.parse_size(shard_size) if shard_size else None
         with _open(source, only) as opened, _progress("writing", sum(opened.storages.values())) as done:
             if rename is not None:
-                # Inside a torch file only the last part of a path is a key of a state dict.
-                moved = convert.matches(opened, rename)
-                if not moved:
-                    tops = ", ".join(e.name for e in opened.entries[:3])
-                    _say(f"{source}: no name matches; the first ones are: {tops}", "yellow")
+                why = convert.check_matches(opened, rename, target, flat)
+                if why:
+                    _say(f"{source}: {why}", "yellow")
                     _leave(FOUND)
             made = convert.convert(
                 opened, target, dtype=cast, shard_size=size, rename=rename, tensors_only=flat, done=done, kind=kind
@@ -210,6 +208,7 @@ def _model(what: str) -> Any:
     """The model that ``module:factory`` or ``file.py:factory`` makes; PyTorch programs find rushlight as torch."""
     import importlib
     import runpy
+    from inspect import signature
 
     from .. import alias, nn
 
@@ -227,6 +226,12 @@ def _model(what: str) -> Any:
     if made is None:
         raise ValueError(f"{what}: there is no '{name}' in {home}")
     if not isinstance(made, nn.Module) and callable(made):
+        try:
+            signature(made).bind()
+        except TypeError as error:
+            raise ValueError(f"{what}: expected a function that needs no arguments: {error}") from error
+        except ValueError:  # a builtin that does not tell its arguments
+            pass
         made = made()
     if not isinstance(made, nn.Module):
         raise ValueError(f"{what}: expected a Module or a function that makes one, received {type(made).__name__}")

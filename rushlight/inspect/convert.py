@@ -234,11 +234,21 @@ def rename_keys(value: Any, rename: Callable[[str], str], _seen: set[int] | None
     return changed
 
 
-def matches(source: Source, rename: Callable[[str], str]) -> int:
-    """How many tensors would get another name: by their keys in a torch file, by their paths in others."""
-    if source.root is None:
-        return sum(rename(entry.name) != entry.name for entry in source.entries)
-    return sum(rename(key) != key for key in tensor_keys(source.root, set()))
+def check_matches(source: Source, rename: Callable[[str], str], target: str | os.PathLike, flat: bool) -> str:
+    """Why no tensor would get another name, if that is so: keys count in a nested file, whole paths in others."""
+    paths = [entry.name for entry in source.entries]
+    found = any(rename(path) != path for path in paths)
+    if source.root is None or flat or _OF_ENDING.get(Path(target).suffix) not in _NESTED:
+        return "" if found else f"no name matches; the first ones are: {', '.join(paths[:3])}"
+    keys = list(tensor_keys(source.root, set()))
+    if any(rename(key) != key for key in keys):
+        return ""
+    if found:
+        return (
+            "names match as whole paths alone, and in a nested file only the keys of its dicts of tensors can change"
+            f"{f', such as {keys[0]}' if keys else ''}. Add --tensors-only, which writes a flat dict of whole paths"
+        )
+    return f"no name matches; the first ones are: {', '.join((keys or paths)[:3])}"
 
 
 def tensor_keys(value: Any, seen: set[int]) -> Iterator[str]:

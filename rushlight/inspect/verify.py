@@ -110,9 +110,7 @@ def _check_names(path: Path, add) -> None:
         detail = f"PyTorch would run these with weights_only=False: {_few(blocked)}. Do not open the file with it."
         add("names", False, detail, blocked=True)
     elif unsafe:
-        detail = (
-            f"PyTorch would import these with weights_only=False: {_few(unsafe)}. rushlight makes inert stubs of them."
-        )
+        detail = f"PyTorch would import these with weights_only=False: {_few(unsafe)}. rushlight imports nothing."
         add("names", False, detail)
     else:
         add("names", True, "only tensors, containers and numbers; nothing to import")

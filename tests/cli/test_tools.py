@@ -160,7 +160,7 @@ def test_rename(files):
     assert files("rename", "b.ckpt", "--map", r"^module\.=", "-o", "c.ckpt")[0] == 0
     assert next(iter(torch.load("c.ckpt")["state_dict"])) == "features.conv.weight"
     code, _, err = files("rename", "b.ckpt", "--map", "^nothing=x", "-o", "d.ckpt")
-    assert code == 1 and "no name matches; the first ones are: state_dict.module" in err.replace("\n", " ")
+    assert code == 1 and "no name matches; the first ones are: module." in err.replace("\n", " ")
 
 
 def test_verify(files, tmp_path):
@@ -347,3 +347,12 @@ def test_what_a_format_cannot_hold_is_named(files):
     assert "'c.d': safetensors has no complex128; write a .pth file" in files("convert", "x.pth", "x.safetensors")[2]
     torch.save({"a": torch.ones(2), "b": torch.ones(2, dtype=torch.bfloat16)}, "x.pth")
     assert "'b': npz has no bfloat16; cast it with --dtype float32" in files("convert", "x.pth", "x.npz")[2]
+
+
+def test_renaming_in_a_whole_module(run):
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 3)), "x.pth")
+    code, _, err = run("rename", "x.pth", "--map", "^0=first", "-o", "y.pth")
+    assert code == 1 and "names match as whole paths alone" in err and "--tensors-only" in err
+    for target, options in (("y.pth", ["--tensors-only"]), ("y.safetensors", [])):
+        assert run("rename", "x.pth", "--map", "^0=first", "-o", target, *options)[0] == 0
+        assert sorted(torch.load(target)) == ["first.bias", "first.weight"]

@@ -189,6 +189,8 @@ def test_the_command(files, monkeypatch):
     assert written("m.html")["modules"] == [["", "Net", "in_features=2, out_features=3, bias=True", [5, 3], 30]]
     done = rushlight("view", "mynet:Other", cwd=files)
     assert done.returncode == 2 and "there is no 'Other' in mynet" in done.stderr
+    done = rushlight("view", "math:sqrt", cwd=files)
+    assert done.returncode == 2 and "expected a function that needs no arguments" in done.stderr
     for arguments, message in (
         (["a.pth", "--input", "1,2"], "--input goes with MODULE:FACTORY"),
         (["mynet.py:Net", "a.pth"], "save its state_dict"),
