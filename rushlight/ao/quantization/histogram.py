@@ -87,11 +87,12 @@ class HistogramObserver(UniformQuantizationObserverBase):
         return x_orig
 
     def _count(self, x: Tensor, low: Any, high: Any) -> np.ndarray:
-        return histc(x, self.bins, min=float(low), max=float(high)).numpy()
+        limits: Any = {"min": float(low), "max": float(high)}
+        return histc(x, self.bins, **limits).numpy()
 
     def _spread(self, low: Any, high: Any, new_low: Any, new_high: Any) -> np.ndarray:
         """The histogram so far, over a range that grew: every bin is cut finer, and the parts counted anew."""
-        held = self.histogram.numpy()
+        held: Any = self.histogram.numpy()
         if (low, high) == (new_low, new_high):
             return held
         if low == high:
@@ -121,7 +122,7 @@ class HistogramObserver(UniformQuantizationObserverBase):
 
     def _best_range(self) -> tuple[Tensor, Tensor]:
         """Leave out bins at either end, where fewer values are, as long as that loses less."""
-        counts = self.histogram.numpy()
+        counts: Any = self.histogram.numpy()
         low, high = self.min_val.item(), self.max_val.item()
         summed, total = np.cumsum(counts, dtype=_f32), float(counts.sum(dtype=_f32))
         start, end, below, above, least = 0, self.bins - 1, 0.0, 1.0, INF

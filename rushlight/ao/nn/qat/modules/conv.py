@@ -32,10 +32,11 @@ class _Rounds:
         dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", qconfig: Any = None,
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(
+        plain: Any = super().__init__
+        plain(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
             device=device, dtype=dtype,
-        )  # type: ignore[call-arg]  # fmt: skip
+        )  # fmt: skip
         self.qconfig = need_qconfig(qconfig)
         self.weight_fake_quant = qconfig.weight(factory_kwargs={"device": device, "dtype": dtype})
 

@@ -186,6 +186,8 @@ class _LSTMLayer(nn.Module):
         """The states of all steps, and the last state and cell, of both directions where there are two."""
         if self.batch_first:
             x = x.transpose(0, 1)
+        h: Any
+        c: Any
         h, c = (None, None) if hidden is None else hidden
         if not self.bidirectional:
             result, last = self.layer_fw(x, None if h is None else (h, c))
