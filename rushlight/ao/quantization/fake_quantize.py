@@ -12,8 +12,8 @@ from jax.core import Tracer
 from ... import dtypes
 from ..._tensor.tensor import Tensor
 from ...nn import Module
-from ...ops.creation import tensor
 from ...ops import search
+from ...ops.creation import tensor
 from ...ops.fake_quantize import (
     fake_quantize_per_channel_affine,
     fake_quantize_per_tensor_affine,
