@@ -15,6 +15,7 @@ import pytest
 
 import rushlight as torch
 from rushlight import nn
+from rushlight.checkpoint import Stub
 from rushlight.nn.modules import _loading
 
 
@@ -266,6 +267,15 @@ def test_many_keys_are_compared_quickly():
 def test_a_module_instead_of_its_state():
     with pytest.raises(TypeError, match=r"dict-like, got <class '.*Linear'>; pass its state_dict\(\)"):
         nn.Linear(1, 1).load_state_dict(nn.Linear(1, 1))
+    stub = Stub("mylib.Net", (), state={"_modules": {}})
+    with pytest.raises(TypeError, match=r"dict-like, got <class '.*Stub'>; pass rushlight\.checkpoint\.state_dict_of"):
+        nn.Linear(1, 1).load_state_dict(stub)
+
+
+def test_the_state_of_an_optimizer_instead():
+    model = nn.Linear(1, 1)
+    text = error(model, torch.optim.SGD(model.parameters(), lr=1.0).state_dict())
+    assert text.endswith("is that of an optimizer. Remedy: optimizer.load_state_dict(state_dict)")
 
 
 # -- snapshots ------------------------------------------------------------------------------------------------------

@@ -312,6 +312,8 @@ def _nested(own: dict, given: Mapping, entries: Mapping) -> str | None:
     """The line for checkpoints that hold the state dict under one of their keys."""
     if len(own.keys() & entries.keys()) * 2 > len(own):
         return None
+    if {"state", "param_groups"} == given.keys():
+        return "state_dict is that of an optimizer. Remedy: optimizer.load_state_dict(state_dict)"
     found = []
     for name, inner in given.items():
         if isinstance(inner, Mapping) and inner and all(isinstance(key, str) for key in inner):

@@ -261,6 +261,8 @@ class StateDict:
         """
         if not isinstance(state_dict, Mapping):
             instead = "; pass its state_dict()" if isinstance(state_dict, StateDict) else ""
+            if type(state_dict).__name__ == "Stub":  # of a module whose class is not here
+                instead = "; pass rushlight.checkpoint.state_dict_of(...) of it"
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}{instead}.")
         if not assign and key_map is None and strip_prefix is None:
             pairs = _quick_load.plan(self, state_dict, StateDict.set_extra_state)
