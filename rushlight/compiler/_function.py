@@ -68,6 +68,7 @@ class Compiled:
         self._constant: set = set()
         self._varying: dict = {}
         self._warned: set = set()
+        self._resized = 0
         self._bound: Any = None
         self._waited: weakref.WeakSet = weakref.WeakSet()
 
@@ -221,6 +222,11 @@ class Compiled:
                         created += _prepare(optimizer, found)
             else:
                 raise Unsupported("new state turns up on every run", "Create tensors and optimizers outside.")
+            if _resizes(result):  # a later call finds other shapes: let Python do this one
+                self._resized += 1
+                if self._resized > _MANY:
+                    raise Unsupported("the size of a tensor outside changes on every call", "Create it at full size.")
+                raise _NotYet
             inputs = {n.place for n in numbers if isinstance(n, Argument)}
             static = [(i, v) for i, v in enumerate(leaves.numbers) if i not in inputs]
             entry = Entry(result, leaves, static)
@@ -254,6 +260,15 @@ class Compiled:
         if reason not in self._warned:
             self._warned.add(reason)
             warnings.warn(f"{self.name} runs eagerly, not compiled: {reason}.", stacklevel=6)
+
+
+def _resizes(result) -> bool:
+    """Whether a tensor of the state has another shape after the call than before."""
+    jaxpr, start = result.closed.jaxpr, result.outputs
+    return any(
+        kind == "state" and jaxpr.outvars[start + n].aval.shape != jaxpr.invars[i].aval.shape
+        for n, (kind, i) in enumerate(result.writes)
+    )
 
 
 def _call_method(function, reference, *args, **kwargs):

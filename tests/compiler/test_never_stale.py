@@ -305,3 +305,36 @@ def test_python_state_that_is_written_runs_eagerly():
     with pytest.warns(UserWarning, match="'count' of .* is written"):
         assert f(torch.ones(1)).item() == 1.0
     assert [f(torch.ones(1)).item() for _ in range(2)] == [2.0, 3.0]
+
+
+def test_state_that_gets_its_size_inside():
+    def make():
+        held = torch.tensor([])
+
+        def f(x):
+            if held.numel() == 0:
+                held.resize_(3).zero_()
+            held.add_(x)
+            return held * 2
+
+        return f
+
+    eager, compiled = make(), torch.compile(make(), fullgraph=True)
+    for k in range(4):
+        x = torch.ones(3) * k
+        close(eager(x), compiled(x))
+    assert len(compiled.history) == 1
+
+
+def test_state_that_grows_with_every_call_runs_eagerly():
+    held = torch.tensor([])
+
+    def f(x):
+        held.resize_(held.numel() + 1)
+        held[-1] = x.sum()
+        return held.sum()
+
+    compiled = torch.compile(f)
+    with pytest.warns(UserWarning, match="size of a tensor outside changes"):
+        found = [compiled(torch.ones(2)).item() for _ in range(10)]
+    assert found == [2.0 * k for k in range(1, 11)]
