@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -168,3 +169,22 @@ def test_the_command_line_takes_such_a_folder(tmp_path):
     assert found["model"]["weight"].tolist() == model.weight.tolist()
     assert found["list"][1] == "x"
     assert torch.load(tmp_path / "part.safetensors")["bias"].tolist() == model.bias.tolist()
+
+
+def test_a_checkpoint_of_two_processes_of_pytorch():
+    folder = Path(__file__).parents[1] / "golden" / "sharded"
+    found = load_all(folder)
+    expected = {
+        "rows": torch.arange(15.0).reshape(5, 3), "columns": torch.arange(15.0).reshape(3, 5).bfloat16(),
+        "one": torch.tensor([7]), "both": torch.arange(4),
+    }  # fmt: skip
+    assert list(found["model"]) == list(expected)
+    for name, tensor in expected.items():
+        assert found["model"][name].dtype is tensor.dtype
+        assert found["model"][name].equal(tensor)
+    assert (found["plain"].item(), found["epoch"]) == (2.5, 3)
+    assert len(dcp.FileSystemReader(folder).read_metadata().state_dict_metadata["model.rows"].chunks) == 2
+    state = {"model": {"rows": torch.zeros(5, 3)}}
+    dcp.load(state, checkpoint_id=folder)
+    assert state["model"]["rows"].equal(expected["rows"])
+    assert load_all(folder, {"epoch"}) == {"epoch": 3}
