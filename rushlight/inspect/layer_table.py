@@ -145,6 +145,7 @@ def summary(
         kwargs: further arguments for the model.
 
     Raises:
+        TypeError: it is no module.
         ValueError: no input, a column or mode that does not exist.
         RuntimeError: the model fails, or asks for values of its tensors.
 
@@ -154,6 +155,11 @@ def summary(
         >>> table.parameters, table.macs
         (16, 24)
     """
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"summary(): argument 'model' must be Module, not {type(model).__name__}. Give the module itself, such as "
+            "summary(Net(), (1, 3, 224, 224))."
+        )
     for name in col_names:
         if name not in COLUMNS:
             raise ValueError(f"summary(): expected columns out of {', '.join(COLUMNS)}, received {name!r}")

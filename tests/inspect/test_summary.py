@@ -225,3 +225,8 @@ def test_data_for_json():
     data = summary(nn.Linear(2, 3), (1, 2)).as_dict()
     assert json.loads(json.dumps(data))["rows"]["output"] == [1, 3]
     assert np.isscalar(data["macs"])
+
+
+def test_what_is_no_module():
+    with pytest.raises(TypeError, match=r"argument 'model' must be Module, not type.*summary\(Net\(\)"):
+        summary(nn.ReLU, (2, 3))
