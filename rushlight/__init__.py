@@ -65,6 +65,7 @@ from .ops.view_copies import *
 from .ops.windows import *
 from .ops.in_place import *
 from .ops.foreach import *
+from .ops.checks import *
 from .random import (
     Generator,
     default_generator,

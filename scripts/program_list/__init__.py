@@ -19,6 +19,7 @@ class Program:
     Attributes:
         optimizer: "SGD", "AdamW" or a function that makes one for the model.
         double: train in float64; outputs and losses then agree much more closely.
+        losses: how closely losses agree, where not as the others do.
         second_order: the optimizer differentiates the gradient.
         values: how closely initial values agree.
     """
@@ -35,6 +36,7 @@ class Program:
     values: float = 1e-6
     double: bool = False
     steps: int = 3
+    losses: float | None = None
     second_order: bool = False
 
     @property

@@ -66,12 +66,6 @@ _family(
     lambda t: t.FalconMambaConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, state_size=8), _lm,
 )  # fmt: skip
 _family(
-    "xLSTMForCausalLM", "language, recurrent",
-    lambda t: t.xLSTMConfig(
-        vocab_size=50, hidden_size=32, num_hidden_layers=2, num_heads=2, chunk_size=16, qk_dim_factor=1.0
-    ), lambda: _lm(16),
-)  # fmt: skip
-_family(
     "JambaForCausalLM", "language, state-space, mixture of experts",
     lambda t: t.JambaConfig(
         **TEXT, num_key_value_heads=2, num_experts=2, attn_layer_period=2, attn_layer_offset=1, expert_layer_period=2,
