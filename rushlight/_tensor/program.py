@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._graph.engine import Values
 from .._graph.modes import state
@@ -54,6 +55,16 @@ def _sizes_differ(error: Exception, arrays) -> RuntimeError | None:
     return None
 
 
+def _compiled(run, options: dict):
+    """``jax.jit`` with options, which the outermost program alone may have."""
+    outermost, inner = jax.jit(run, compiler_options=options), jax.jit(run)
+
+    def call(*arrays):
+        return (inner if any(isinstance(array, Tracer) for array in arrays) else outermost)(*arrays)
+
+    return call
+
+
 class Program:
     """A pure function of arrays, compiled once per signature, and its derivative, which is a Program too.
 
@@ -82,7 +93,7 @@ class Program:
 
         run.__name__ = run.__qualname__ = name
         self.flat = run
-        self.fwd = jax.jit(run, compiler_options=options)
+        self.fwd = _compiled(run, options) if options else jax.jit(run)
         self._options = options
         self.name = name
         self.linear = linear
