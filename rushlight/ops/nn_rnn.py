@@ -90,9 +90,38 @@ _CELLS = {
 }
 
 
+# Sequences from which on a CPU takes them in two halves. Each half has its own chain of steps, so that two cores work
+# on one each without waiting for the other after every product (``benchmarks/recurrent.py``: 13.5 against 16 ms).
+_TWO_CHAINS = 16
+
+
+def _scan(step, state, given, reverse):
+    """``lax.scan`` over steps whose states and inputs have the sequences in their first dimension."""
+    size = state[0].shape[0]
+    if size < _TWO_CHAINS or size % 2 or jax.default_backend() != "cpu":
+        return lax.scan(step, state, given, reverse=reverse)
+
+    def halves(tree):
+        return tuple(jax.tree.map(lambda a, at=at: a[at : at + size // 2], tree) for at in (0, size // 2))
+
+    def joined(parts):
+        return jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+
+    def both(states, t):
+        new, out = zip(*map(step, states, halves(t)))
+        return new, joined(out)
+
+    last, outs = lax.scan(both, halves(state), given, reverse=reverse)
+    return joined(last), outs
+
+
 def _advance(mode, gx, state, w_hh, b_hh, w_hr, mask) -> Any:
-    """One step: the new state, what its tangent needs, and the hidden state before its projection."""
-    gh = _times(state[0], w_hh)
+    """One step: the new state, what its tangent needs, and the hidden state before its projection.
+
+    Args:
+        w_hh: the transpose of what is saved as such: turned once, it serves all steps.
+    """
+    gh = contract(state[0], w_hh, ((1,), (0,)))
     if b_hh is not None:
         gh = gh + b_hh
     new, saved = _CELLS[mode][0](gx, gh, *state)
@@ -106,12 +135,13 @@ def _advance(mode, gx, state, w_hh, b_hh, w_hr, mask) -> Any:
 
 def _run_plain(mode, reverse, gates, state, w_hh, b_hh, w_hr, mask):
     """All steps of one layer in one direction: the hidden states, and the state at the end."""
+    turned = w_hh.T
 
     def step(state, t):
-        new, _, _ = _advance(mode, t[0], state, w_hh, b_hh, w_hr, t[1])
+        new, _, _ = _advance(mode, t[0], state, turned, b_hh, w_hr, t[1])
         return new, new[0]
 
-    last, hidden = lax.scan(step, state, (gates, mask), reverse=reverse)
+    last, hidden = _scan(step, state, (gates, mask), reverse)
     return hidden, last
 
 
@@ -122,12 +152,13 @@ _run: Any = jax.custom_jvp(_run_plain, nondiff_argnums=(0, 1))
 def _run_jvp(mode, reverse, primals, tangents):
     gates, state, w_hh, b_hh, w_hr, mask = primals
     t_gates, t_state, t_w_hh, t_b_hh, t_w_hr, _ = tangents
+    turned = w_hh.T
 
     def step(state, t):
-        new, saved, raw = _advance(mode, t[0], state, w_hh, b_hh, w_hr, t[1])
+        new, saved, raw = _advance(mode, t[0], state, turned, b_hh, w_hr, t[1])
         return new, (new[0], state[0], saved, None if w_hr is None else raw)
 
-    last, (hidden, before, saved, raw) = lax.scan(step, state, (gates, mask), reverse=reverse)
+    last, (hidden, before, saved, raw) = _scan(step, state, (gates, mask), reverse)
     # What the weights' tangents add at every step, found at once.
     by_weight = _times(before, t_w_hh)
     if b_hh is not None:
@@ -147,7 +178,7 @@ def _run_jvp(mode, reverse, primals, tangents):
             new = tuple(jnp.where(m[:, None], a, b) for a, b in zip(new, t_state))
         return new, new[0]
 
-    t_last, t_hidden = lax.scan(tangent, t_state, (t_gates, by_weight, by_projection, saved, mask), reverse=reverse)
+    t_last, t_hidden = _scan(tangent, t_state, (t_gates, by_weight, by_projection, saved, mask), reverse)
     return (hidden, last), (t_hidden, t_last)
 
 
@@ -209,7 +240,7 @@ def cell(
     gx = _times(input, w_ih)
     if b_ih is not None:
         gx = gx + b_ih
-    new, _, _ = _advance(mode, gx, (h,) if c is None else (h, c), w_hh, b_hh, None, None)
+    new, _, _ = _advance(mode, gx, (h,) if c is None else (h, c), w_hh.T, b_hh, None, None)
     return new if len(new) > 1 else new[0]
 
 
