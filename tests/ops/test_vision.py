@@ -289,6 +289,18 @@ def test_inside_compiled_functions():
     torch.testing.assert_close(torch.compile(step, fullgraph=True)(x, rois), step(x, rois), atol=1e-5, rtol=1e-5)
 
 
+def test_what_depends_on_values_runs_eagerly():
+    boxes, scores = torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6]]), torch.tensor([0.5, 0.9, 0.1])
+
+    def kept(boxes, scores):
+        return offered.nms(boxes * 1, scores, 0.5) + 1
+
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        assert torch.compile(kept)(boxes, scores).tolist() == [2, 3]
+    with pytest.raises(NotImplementedError, match="needs a value that is known only when the program runs"):
+        torch.compile(kept, fullgraph=True)(boxes, scores)
+
+
 def test_lower_precision_under_autocast():
     x, rois = torch.tensor(MAPS).bfloat16(), torch.tensor(ROIS).float()
     with torch.autocast("cpu"):
