@@ -244,7 +244,7 @@ BUILDERS = {id(value): build for value, build in (*_CALLABLE.values(), *plain_ty
 
 VALUES: dict[str, Any] = {name: value for name, (value, _) in _CALLABLE.items()}
 VALUES |= {"torch.Tensor": Tensor, "numpy.ndarray": np.ndarray, "builtins.int": int, "builtins.float": float}
-VALUES |= {f"torch.{name}": d for name, d in (dtypes.ALL | inert.FOREIGN | inert.SCHEMES).items()}
+VALUES |= {f"torch.{name}": d for name, d in (dtypes.ALL | inert.FOREIGN | dtypes.QUANTIZED | dtypes.SCHEMES).items()}
 _STORAGES: list[tuple] = [(name, d, None) for name, d in names.STORAGE_DTYPES.items()]
 _STORAGES += [(one.storage, one.carrier, one) for one in inert.FOREIGN.values() if one.storage]
 VALUES |= {f"{home}.{row[0]}": StorageType(*row) for row in _STORAGES for home in ("torch", "torch.cuda")}

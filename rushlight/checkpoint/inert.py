@@ -15,7 +15,6 @@ from rushlight import dtypes
 from rushlight._tensor.tensor import Tensor, from_host
 
 from .brief import brief
-from .names import TorchName, torch_name
 
 
 class ForeignDtype:
@@ -65,13 +64,6 @@ LAYOUTS = {
         *((name, dtypes.layout(name)) for name in ("sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")),
     )
 }
-SCHEMES = {
-    name: torch_name("torch", name)
-    for name in (
-        "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric",
-        "per_channel_affine_float_qparams",
-    )
-}  # fmt: skip
 
 
 class InertTensor:
@@ -187,7 +179,7 @@ def check_scheme(params, size: tuple) -> dict[str, Any]:
         TypeError, ValueError: they do not fit the tensor.
     """
     scheme = params[0] if isinstance(params, tuple) and params else None
-    if not isinstance(scheme, TorchName) or SCHEMES.get(scheme.name) is not scheme:
+    if not isinstance(scheme, dtypes.qscheme):
         raise TypeError(f"quantized tensor in a checkpoint: expected a scheme, received {brief(params)}")
     if scheme.name == "per_tensor_affine":
         if len(params) != 3 or type(params[1]) not in (int, float) or type(params[2]) is not int:

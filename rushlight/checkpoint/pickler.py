@@ -113,7 +113,7 @@ class Pickler(_Pickler):
             return self._reduce_plain(obj.tensor, False)
         if kind is TorchName:
             return obj.name
-        if kind is dtypes.dtype:
+        if isinstance(obj, (dtypes.dtype, dtypes.qscheme)):
             return obj.name
         if kind is dtypes.Size:
             return torch_name("torch", "Size"), (tuple(obj),)
@@ -219,7 +219,7 @@ class Pickler(_Pickler):
         """Write a class or function by name, under torch's path where it is one of ours."""
         if type(obj) is TorchName:
             self._write_name(obj, obj.module, obj.name)
-        elif type(obj) is dtypes.dtype:
+        elif isinstance(obj, (dtypes.dtype, dtypes.qscheme)):
             self._write_name(obj, "torch", obj.name)
         elif obj is Tensor:
             self._write_name(obj, "torch", "Tensor")

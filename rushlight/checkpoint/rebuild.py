@@ -24,7 +24,7 @@ from rushlight._tensor.unread import LazyStorage, Unread
 from rushlight.ops.shape import _as_strided, _permute
 
 from .brief import brief
-from .inert import ForeignDtype, InertTensor, check_scheme
+from .inert import FOREIGN, ForeignDtype, InertTensor, check_scheme
 from .storages import LoadedStorage
 
 # What reading an expanded view may cost beyond the bytes that the file really holds.
@@ -107,6 +107,8 @@ def make_tensor(storage: LoadedStorage, offset, size, stride, requires_grad, dty
         RuntimeError: the geometry reaches outside the storage.
         TypeError: a value has the wrong type.
     """
+    if isinstance(dtype, dtypes.dtype):
+        dtype = FOREIGN.get(dtype.name, dtype)
     foreign = dtype if isinstance(dtype, ForeignDtype) else None
     own = (foreign.carrier if foreign else dtype) or getattr(storage, "dtype", None)
     if not isinstance(storage, LoadedStorage) or not isinstance(own, dtypes.dtype):

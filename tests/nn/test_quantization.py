@@ -22,7 +22,7 @@ def test_same_objects_under_both_names():
 
 def test_what_needs_integers_is_refused():
     for name in ("convert", "quantize", "quantize_qat", "quantize_dynamic"):
-        with pytest.raises(NotImplementedError, match=rf"quantization.{name} is not supported.*fake_quantize"):
+        with pytest.raises(NotImplementedError, match=rf"quantization.{name} .*not supported.*fake_quantize"):
             getattr(q, name)(nn.Linear(2, 2))
     with pytest.raises(NotImplementedError, match=r"intrinsic.quantized.ConvReLU2d is not supported.*prepare_qat"):
         nn.intrinsic.quantized.ConvReLU2d(1, 2, 3)

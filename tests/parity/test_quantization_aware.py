@@ -324,3 +324,25 @@ def test_observed_models(how):
     again = both(make)[1]
     rushlight.ao.quantization.load_observer_state_dict(again, observed[1])
     same_state(again, ours)
+
+
+def test_convert_with_a_mapping_of_floats():
+    """Back to plain modules, by classes that the user names; observers and their hooks go."""
+
+    def make(lib):
+        class Plain:
+            @staticmethod
+            def from_float(mod):
+                return mod.to_float() if hasattr(mod, "to_float") else type(mod)()
+
+        model = prepared(lib, "qnnpack")
+        model(lib.tensor(X[0]))
+        space = lib.ao.nn.intrinsic.qat
+        kinds = (space.ConvBnReLU2d, space.ConvBn2d, space.ConvReLU2d, space.LinearReLU, lib.ao.nn.qat.Linear)
+        kinds += (lib.ao.nn.quantized.FloatFunctional,)
+        return lib.ao.quantization.convert(model.eval(), dict.fromkeys(kinds, Plain))
+
+    models = both(make)
+    assert str(models[0]) == str(models[1])
+    outs = [model(lib.tensor(X[1])).detach().numpy() for lib, model in zip(BOTH, models)]
+    np.testing.assert_allclose(outs[1], outs[0], rtol=1e-4, atol=1e-5)

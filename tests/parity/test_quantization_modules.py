@@ -253,3 +253,12 @@ def test_descriptions():
     for name in ("per_tensor_affine", "per_channel_symmetric", "per_channel_affine_float_qparams"):
         assert str(getattr(torch, name)) == str(getattr(rushlight, name))
         assert isinstance(getattr(rushlight, name), rushlight.qscheme)
+
+
+def test_descriptions_in_files(tmp_path):
+    names = ("qint8", "quint4x2", "per_tensor_affine", "per_channel_symmetric")
+    torch.save([getattr(torch, n) for n in names], tmp_path / "theirs.pth")
+    found = rushlight.load(tmp_path / "theirs.pth")
+    assert all(one is getattr(rushlight, n) for one, n in zip(found, names))
+    rushlight.save(found, tmp_path / "ours.pth")
+    assert torch.load(tmp_path / "ours.pth") == [getattr(torch, n) for n in names]

@@ -17,6 +17,8 @@ from ...nn.utils.parametrize import type_before_parametrizations
 from ..nn import quantizable
 from ..nn.intrinsic import _FusedModule
 from ..nn.quantized import FloatFunctional
+from .fake_quantize import FakeQuantizeBase
+from .observer_base import ObserverBase
 from .qconfig import _activation_is_memoryless, _add_module_to_qconfig_obs_ctr, _assert_valid_qconfig
 from .quantization_mappings import (
     _special_post_process,
@@ -258,7 +260,45 @@ def _refused(name: str, doc: str) -> Any:
     return refuse
 
 
-convert = _refused("convert", "Make a prepared model compute with integers.")
+def convert(
+    module: Module, mapping: dict | None = None, inplace: bool = False, remove_qconfig: bool = True,
+    is_reference: bool = False, convert_custom_config_dict: dict | None = None,
+    use_precomputed_fake_quant: bool = False,
+) -> Any:  # fmt: skip
+    """Swap the modules of a prepared model for others, and take the observers off.
+
+    Args:
+        module: the model.
+        mapping: classes with ``from_float`` by type. Torch's own default makes modules with integer kernels.
+        inplace: change ``module`` instead of a copy.
+        remove_qconfig: take ``qconfig`` and what watches off.
+        is_reference, convert_custom_config_dict, use_precomputed_fake_quant: of torch's integer modules; refused.
+
+    Raises:
+        NotImplementedError: no mapping, or one of the options that only integer modules have.
+    """
+    if mapping is None or is_reference or convert_custom_config_dict or use_precomputed_fake_quant:
+        raise not_supported("torch.ao.quantization.convert to integer modules", f"{_INSTEAD} Or pass a mapping.")
+    if not inplace:
+        module = copy.deepcopy(module)
+    _swap_below(module, mapping)
+    for m in list(module.modules()) if remove_qconfig else ():
+        _unwatch(m)
+    return module
+
+
+def _unwatch(module: Any) -> None:
+    if hasattr(module, "qconfig"):
+        del module.qconfig
+    if isinstance(getattr(module, "activation_post_process", None), (ObserverBase, FakeQuantizeBase)):
+        del module.activation_post_process
+    for table, ours in (
+        (module._forward_pre_hooks, _observer_forward_pre_hook), (module._forward_hooks, _observer_forward_hook),
+    ):  # fmt: skip
+        for key in [k for k, hook in table.items() if hook is ours]:
+            table.pop(key)
+
+
 quantize = _refused("quantize", "Observe a model, then make it compute with integers.")
 quantize_qat = _refused("quantize_qat", "Train a model, then make it compute with integers.")
 quantize_dynamic = _refused("quantize_dynamic", "Make a model compute with integer weights.")
