@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.core import Tracer
 
 from .._graph.engine import Values
 from .._graph.modes import state
@@ -154,16 +153,6 @@ class Program:
             return tuple(jnp.conj(g) for g in pull(cotangents if several else cotangents[0]))
 
         return product
-
-
-def _with_options(run, options):
-    """A compiled function with compiler options, which only the outermost call may have."""
-    alone, inside = jax.jit(run, compiler_options=options), jax.jit(run)
-
-    def fwd(*arrays):
-        return inside(*arrays) if any(isinstance(a, Tracer) for a in arrays) else alone(*arrays)
-
-    return fwd
 
 
 def _forwarded(flat, derivative, avals, present):
