@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import fnmatch
-import functools
 import importlib
 import types
 from collections.abc import Iterator
@@ -231,7 +230,7 @@ class Capture:
 
         self._handles = [self._root.register_forward_pre_hook(begin, prepend=True)]
         for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(functools.partial(_keep, self, name)))
+            self._handles.append(module.register_forward_hook(_keeper(self, name)))
         return self
 
     def __exit__(self, *exc) -> None:
@@ -287,6 +286,15 @@ class Capture:
 
 class _Slot(str):
     """The name of the attribute that stands for a tensor in an output."""
+
+
+def _keeper(capture: Capture, name: str) -> Any:
+    """The hook of one module; a function, whose closure a compiled program takes for no state of the user's."""
+
+    def keep(module, args, output) -> None:
+        _keep(capture, name, module, args, output)
+
+    return keep
 
 
 def _keep(capture: Capture, name: str, module: Any, args: tuple, output: Any) -> None:
