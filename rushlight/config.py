@@ -6,6 +6,7 @@ May import jax and the standard library. ``RUSHLIGHT_NO_TUNING=1`` leaves everyt
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 
@@ -76,6 +77,10 @@ def apply() -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    # Looking for accelerators that are not there is no news to a program that logs at level INFO.
+    search = logging.getLogger("jax._src.xla_bridge")
+    if search.level == logging.NOTSET:
+        search.setLevel(logging.WARNING)
     if os.environ.get("RUSHLIGHT_NO_TUNING"):
         return
     jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -18,3 +18,9 @@ def test_importing_does_not_start_xla(module):
         [sys.executable, "-c", CHECK.format(module=module)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_program_that_logs_hears_nothing_of_missing_accelerators():
+    code = "import logging; logging.basicConfig(level=logging.INFO); import rushlight; rushlight.ones(2)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "backend" not in done.stderr, done.stderr

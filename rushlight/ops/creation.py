@@ -5,6 +5,7 @@ May import the tensor cell, devices, dtypes and the door.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -433,7 +434,10 @@ def construct(cls, args, dtype=None, device=None):
     first = args[0]
     if len(args) == 1 and isinstance(first, Tensor):
         return cls._alias(first.detach() if first.dtype is d else first.detach().to(d))
-    if len(args) == 1 and (isinstance(first, (list, tuple, np.ndarray)) and not isinstance(first, dtypes.Size)):
+    if len(args) == 1 and isinstance(first, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type_name(first)}'")
+    if len(args) == 1 and isinstance(first, (Sequence, np.ndarray)) and not isinstance(first, dtypes.Size):
+        first = first if isinstance(first, (list, tuple, np.ndarray)) else list(first)
         return cls._of(to_device(np.array(host_data(first, d)[0]), where), where)
     if not all(isinstance(n, (int, np.integer)) for n in args) and not isinstance(first, dtypes.Size):
         raise TypeError(f"new(): data must be a sequence (got {type_name(first)})")
