@@ -6,6 +6,7 @@ May import this folder, the modes and jax.
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import traceback
 import types
@@ -183,7 +184,7 @@ class Compiled:
             warnings.warn(
                 f"{self.name} was compiled {len(self.history)} times; the last time because {reason}. Each compilation "
                 "takes time: rushlight.compile.explain(fn) lists all reasons.",
-                stacklevel=5,
+                stacklevel=_level(),
             )
         return entry
 
@@ -259,7 +260,7 @@ class Compiled:
         self.entries.setdefault(key, []).insert(0, None)
         if reason not in self._warned:
             self._warned.add(reason)
-            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason}.", stacklevel=6)
+            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason.rstrip('.')}.", stacklevel=_level())
 
 
 def _resizes(result) -> bool:
@@ -273,6 +274,14 @@ def _resizes(result) -> bool:
 
 def _call_method(function, reference, *args, **kwargs):
     return function(reference(), *args, **kwargs)
+
+
+def _level() -> int:
+    """How far up the user's call is, seen from the function that asks."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _HERE in Path(frame.f_code.co_filename).parents:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _prepare(optimizer, found) -> list:

@@ -329,3 +329,15 @@ def test_threads():
     assert not failures
     for (i, j), found in results.items():
         same(found, model(numbers(1 + i % 3) + j))
+
+
+def test_a_warning_points_at_the_call():
+    class Signs(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    for plain in (Signs(), Signs().forward, lambda x: x if x.sum() > 0 else -x):
+        compiled = torch.compile(plain)
+        with pytest.warns(UserWarning, match=r"x\.sum\(\) > 0.*[^.]\.$") as seen:
+            compiled(numbers())
+        assert seen[0].filename == __file__
