@@ -36,7 +36,7 @@ from program_list import Program, load  # noqa: E402
 
 OUTPUTS, LOSSES = 1e-4, 1e-3  # tolerances; each program has its own for initial values
 DOUBLE = 1e-6  # both of a program that trains in float64
-MOVEMENTS = "FPN moves by as much as 0.8 percent"
+MOVEMENTS = "0.2% to 0.8%"  # four draws, float32
 GUIDE = ROOT / "docs" / "programs.md"
 
 
@@ -313,11 +313,13 @@ of their own. Compared are, from the same seed:
 - the outputs in evaluation mode: to {outputs:g};
 - the losses of three training steps by SGD with momentum or AdamW, with dropout and running statistics: to {losses:g}.
 
-Models for segmentation run in float64, and so do timm's optimizers, which are an optimizer's name in the list and take
-five steps: both are then compared to {double:g}. In float32 that training shows only how it is conditioned, not whether
-two libraries agree: where PyTorch itself starts from weights moved by one part in 10 million, the third loss of
-{movements}. In float64 the losses of the two libraries agree to eleven digits, and the gradients of every layer of FPN
-to twelve.
+segmentation_models_pytorch runs in float64, and so do timm's optimizers, which take five steps with a small network:
+both are then compared to {double:g}. In float32 such training shows how it is conditioned, not whether two libraries
+agree. Where PyTorch itself starts FPN from weights moved by one part in 10 million, its third loss moves by {movements},
+and at a tenth of the learning rate still by as much as 0.2%. In float64 the losses of the two libraries agree to eleven
+digits there, and the gradients of every layer to twelve.
+
+Rows are written as programs run: `--write` keeps those of programs that were not chosen.
 
 To repeat it, install the packages beside PyTorch and say `python scripts/programs.py`; `--only WORD` chooses.
 Dropout's random numbers are PyTorch's as well, so losses agree with dropout on; where they cannot, a remark says so.
@@ -343,24 +345,48 @@ What does not run:
 {notes}"""
 
 
-def page(results: list[Result]) -> str:
-    """The guide's text."""
-    packages, rows, notes = [], [], []
-    for package in dict.fromkeys(result.program.package for result in results):
-        group = [result for result in results if result.program.package == package]
-        same = sum(not result.problems for result in group)
-        packages.append(f"| {package} | {group[0].version} | {len(group)} | {same} |")
+ROW = "| {package} | {model} | {kind} | {parameters} | {state} |"
+
+
+def former(text: str) -> dict[tuple[str, str], tuple[str, str, list[str]]]:
+    """What a guide says: version, row and remarks by package and model."""
+    versions, rows, notes = {}, {}, {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if len(cells) == 4 and cells[2].isdigit():
+            versions[cells[0]] = cells[1]
+        elif len(cells) == 5 and cells[4] in ("same", "differs"):
+            rows[cells[0], cells[1]] = line
+        elif len(cells) == 2:
+            notes.setdefault(cells[0], []).append(line)
+    return {key: (versions[key[0]], row, notes.get(key[1], [])) for key, row in rows.items()}
+
+
+def page(results: list[Result], text: str = "") -> str:
+    """The guide's text; programs that were not run keep what ``text``, the guide so far, says of them."""
+    known = former(text)
     for result in results:
         program, state = result.program, "differs" if result.problems else "same"
-        rows.append(f"| {program.package} | {program.model} | {program.kind} | {result.parameters:,} | {state} |")
+        fields = {"package": program.package, "model": program.model, "kind": program.kind, "state": state}
         remarks = [*([program.note] if program.note else []), *result.problems]
-        notes += [f"| {program.model} | {remark.replace('|', ' ')} |" for remark in remarks]
+        known[program.package, program.model] = (
+            result.version,
+            ROW.format(**fields, parameters=f"{result.parameters:,}"),
+            [f"| {program.model} | {remark.replace('|', ' ')} |" for remark in remarks],
+        )
+    listed = [(program.package, program.model) for program in load() if (program.package, program.model) in known]
+    packages = []
+    for package in dict.fromkeys(package for package, _ in listed):
+        rows = [known[key] for key in listed if key[0] == package]
+        same = sum(row.endswith("| same |") for _, row, _ in rows)
+        packages.append(f"| {package} | {rows[-1][0]} | {len(rows)} | {same} |")
+    notes = [note for key in listed for note in known[key][2]]
     if notes:
         notes = ["", "## Remarks", "", "| model | remark |", "|---|---|", *notes, ""]
     return PAGE.format(
         torch=version_of("torch"), values=Program.values, outputs=OUTPUTS, losses=LOSSES, double=DOUBLE,
-        movements=MOVEMENTS, packages="\n".join(packages),
-        programs="\n".join(rows), notes="\n".join(notes),
+        movements=MOVEMENTS, packages="\n".join(packages), programs="\n".join(known[key][1] for key in listed),
+        notes="\n".join(notes),
     )  # fmt: skip
 
 
@@ -368,7 +394,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run, compare, print; the exit status says whether everything agreed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="words of which a program's name contains one")
-    parser.add_argument("--write", action="store_true", help=f"write {GUIDE.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"write the rows of {GUIDE.relative_to(ROOT)}")
     parser.add_argument("--trace", action="store_true", help="print tracebacks of programs that failed")
     parser.add_argument("--results", help="a folder that keeps what programs showed; those it has are not run again")
     parser.add_argument("--list", action="store_true", help="print names and end")
@@ -385,7 +411,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = run(chosen, Path(options.results or folder))
     print(table(results))
     if options.write:
-        GUIDE.write_text(page(results))
+        GUIDE.write_text(page(results, GUIDE.read_text()))
     if options.trace:
         print("\n".join(result.trace for result in results if result.trace))
     return int(any(result.problems for result in results))

@@ -116,7 +116,8 @@ _family(
         vocab_size=50, hidden_size=32, num_attention_heads=4, attention_head_size=8, feed_forward_size=48,
         attn_layers=["local", "lsh"], axial_pos_shape=[2, 6], axial_pos_embds_dim=[8, 24], is_decoder=True,
         local_attn_chunk_length=4, lsh_attn_chunk_length=4, num_buckets=2, hash_seed=0,
-    ), lambda: _lm(12),
+    ), lambda: _lm(12), slow=True,
+    note="outputs in evaluation mode agree; losses with dropout do not yet",
 )  # fmt: skip
 _family(
     "LongformerForMaskedLM", "language, windowed attention",
@@ -269,48 +270,6 @@ _family(
     lambda: _image(2, 3, 64, 64),
 )  # fmt: skip
 _family(
-    "DeformableDetrForObjectDetection", "vision, detection, sampled attention",
-    lambda t: t.DeformableDetrConfig(
-        **NO_BACKBONE, backbone_config=_resnet(t, "stage2", "stage3", "stage4"), d_model=32, **SIDES,
-        num_feature_levels=3,
-    ), lambda: _image(2, 3, 64, 64),
-)  # fmt: skip
-_family(
-    "MaskFormerForInstanceSegmentation", "vision, segmentation",
-    lambda t: t.MaskFormerConfig(
-        backbone_config=t.SwinConfig(
-            image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2], window_size=2,
-            out_features=["stage1", "stage2", "stage3", "stage4"],
-        ),
-        decoder_config=t.DetrConfig(
-            d_model=32, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=24, num_queries=5
-        ),
-        fpn_feature_size=32, mask_feature_size=32,
-    ), lambda: _image(1, 3, 64, 64),
-)  # fmt: skip
-
-
-def _points() -> dict:
-    import torch
-
-    return _image(1, 3, 64, 64, input_points=torch.tensor([[[[10.0, 20.0]]]]))
-
-
-_family(
-    "SamModel", "vision, segmentation by points",
-    lambda t: t.SamConfig(
-        vision_config={
-            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 64, "patch_size": 16,
-            "output_channels": 16, "global_attn_indexes": [1], "window_size": 2, "mlp_dim": 48, "num_pos_feats": 8,
-        },
-        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
-        mask_decoder_config={
-            "hidden_size": 16, "num_attention_heads": 2, "mlp_dim": 32, "iou_head_hidden_dim": 16,
-            "num_hidden_layers": 2,
-        },
-    ), _points,
-)  # fmt: skip
-_family(
     "SpeechT5ForTextToSpeech", "audio, speech synthesis",
     lambda t: t.SpeechT5Config(
         vocab_size=50, hidden_size=32, **SIDES, num_mel_bins=8, speech_decoder_prenet_units=16,
@@ -325,13 +284,6 @@ _family(
     "ViltForQuestionAnswering", "vision and language, encoder",
     lambda t: t.ViltConfig(**TEXT, image_size=32, patch_size=8, max_image_length=-1),
     lambda: _image(input_ids=ids(2, 9)),
-)  # fmt: skip
-_family(
-    "BlipForConditionalGeneration", "vision and language, captions",
-    lambda t: t.BlipConfig(
-        text_config={**TEXT, "encoder_hidden_size": 32, "bos_token_id": 1, "sep_token_id": 2, "pad_token_id": 0},
-        vision_config=EYE, projection_dim=16,
-    ), lambda: _image(**_lm()),
 )  # fmt: skip
 _family(
     "SiglipModel", "vision and language, contrastive",

@@ -39,9 +39,12 @@ def _optimizer(name: str, foreach: bool) -> None:
         return create_optimizer_v2(model, opt=name, lr=0.01, weight_decay=0.05, **options)
 
     label = f"optim.{name}, lists" if foreach else f"optim.{name}"
-    program("timm", label, "optimizer", optimizer=optimizer, double=True, steps=5, second_order=name == "adahessian")(
-        build
-    )
+    # Muon multiplies matrices in bfloat16, whatever the dtype of the weights.
+    half = "muon" in name
+    program(
+        "timm", label, "optimizer", optimizer=optimizer, double=True, steps=5, second_order=name == "adahessian",
+        losses=1e-4 if half else None, note="multiplies in bfloat16: losses to 0.0001" if half else "",
+    )(build)  # fmt: skip
 
 
 for _name in NAMES:

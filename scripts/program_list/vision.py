@@ -18,13 +18,6 @@ SLOW = (
     "repvgg_a0",
     "mobilevit_xxs",
     "edgenext_xx_small",
-    "efficientnet_b0",
-    "mobilenetv4_conv_small",
-    "nf_resnet26",
-    "fastvit_t8",
-    "res2net50_26w_4s",
-    "resnest14d",
-    "lambda_resnet26t",
 )
 # name: (family, size of the image, options of timm.create_model)
 TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -50,57 +43,6 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "gmixer_12_224": ("mixer", 32, {"img_size": 32}),
     "mobilevit_xxs": ("convolutional, attention", 64, {}),
     "pvt_v2_b0": ("attention", 64, {"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 40, 64)}),
-    "efficientnet_b0": ("convolutional", 64, {}),
-    "mobilenetv4_conv_small": ("convolutional", 64, {}),
-    "nf_resnet26": ("convolutional", 64, {}),
-    "res2net50_26w_4s": ("convolutional", 64, {"layers": [1, 1, 1, 1], "base_width": 8}),
-    "resnest14d": ("convolutional", 64, {"layers": [1, 1, 1, 1], "base_width": 16}),
-    "inception_next_atto": ("convolutional", 64, {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}),
-    "starnet_s1": ("convolutional", 64, {"depths": [1, 1, 1, 1], "base_dim": 8}),
-    "mambaout_femto": ("convolutional", 64, {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}),
-    "repvit_m0_9": ("convolutional", 64, {"embed_dim": (8, 16, 24, 32), "depth": (1, 1, 1, 1)}),
-    "fastvit_t8": ("convolutional", 64, {"layers": (1, 1, 1, 1)}),
-    "lambda_resnet26t": ("convolutional, attention", 64, {"width_factor": 0.25}),
-    "coatnet_0_rw_224": (
-        "convolutional, attention",
-        64,
-        {"img_size": 64, "embed_dim": (32, 32, 64, 64), "depths": (1, 1, 1, 1), "stem_width": (8, 8)},
-    ),
-    "levit_128s": (
-        "convolutional, attention",
-        64,
-        {"img_size": 64, "embed_dim": (16, 32, 48), "num_heads": (1, 2, 3), "depth": (1, 1, 1)},
-    ),
-    "visformer_tiny": (
-        "convolutional, attention",
-        64,
-        {"img_size": 64, "embed_dim": 32, "depth": (1, 1, 1), "num_heads": 2},
-    ),
-    "davit_tiny": ("attention", 64, {"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 24, 32), "num_heads": (1, 2, 3, 4)}),
-    "twins_pcpvt_small": (
-        "attention",
-        64,
-        {"img_size": 64, "depths": (1, 1, 1, 1), "embed_dims": (8, 16, 24, 32), "num_heads": (1, 2, 3, 4)},
-    ),
-    "swinv2_tiny_window8_256": (
-        "attention",
-        64,
-        {"img_size": 64, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (2, 4)},
-    ),
-    "hiera_tiny_224": ("attention", 64, {"img_size": 64, "embed_dim": 16, "stages": (1, 1, 1, 1)}),
-    "convit_tiny": ("attention", 64, {"img_size": 64, "embed_dim": 16, "depth": 2, "num_heads": 4}),
-    "tnt_s_patch16_224": (
-        "attention",
-        64,
-        {"img_size": 64, "embed_dim": 32, "inner_dim": 16, "depth": 2, "num_heads_outer": 4, "num_heads_inner": 2},
-    ),
-    "pit_ti_224": ("attention", 64, {"img_size": 64, "base_dims": [16] * 3, "depth": [1] * 3, "heads": [1, 2, 4]}),
-    "naflexvit_base_patch16_gap": ("attention", 32, {"embed_dim": 32, "depth": 2, "num_heads": 4}),
-    "sequencer2d_s": (
-        "recurrent",
-        32,
-        {"img_size": 32, "layers": (1,) * 4, "embed_dims": (16, 32, 32, 32), "hidden_sizes": (4, 8, 8, 8)},
-    ),
     "edgenext_xx_small": ("convolutional, attention", 64, {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}),
 }
 
@@ -116,15 +58,6 @@ def _timm(name: str, family: str, size: int, options: dict[str, Any]) -> None:
 
 for _name, _row in TIMM.items():
     _timm(_name, *_row)
-
-
-@program("timm", "PoolFormer", "vision, pooling", rate=1e-3)
-def _() -> tuple:
-    from timm.models.metaformer import MetaFormer, Pooling
-
-    model = MetaFormer(depths=(1, 1, 1, 1), dims=(8, 16, 24, 32), token_mixers=Pooling, num_classes=10)
-    return model, noise(2, 3, 64, 64)
-
 
 VIT = {"image_size": 32, "patch_size": 8, "num_classes": 10, "dim": 32, "depth": 2, "heads": 4, "mlp_dim": 48}
 
@@ -306,13 +239,8 @@ _segmentation("Unet", "resnet18")
 _segmentation("UnetPlusPlus", "resnet18", slow=True)
 _segmentation("FPN", "efficientnet-b0", slow=True)
 _segmentation("PSPNet", "resnet18")
-_segmentation("PAN", "resnet18", slow=True)
 _segmentation("Linknet", "resnet18", slow=True)
 _segmentation("MAnet", "resnet18", slow=True)
-_segmentation("DeepLabV3", "resnet18", slow=True)
-_segmentation("DeepLabV3Plus", "resnet18", slow=True)
-_segmentation("Segformer", "mit_b0", slow=True)
-_segmentation("UPerNet", "resnet18", slow=True)
 
 
 @program("open_clip_torch", "CLIP-ViT", "vision and language, contrastive")

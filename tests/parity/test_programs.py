@@ -90,3 +90,15 @@ def test_page_lists_every_program():
     page = programs.GUIDE.read_text()
     for program in program_list.load():
         assert f"| {program.model} |" in page
+
+
+def test_a_page_keeps_the_rows_of_programs_that_were_not_run():
+    text = programs.GUIDE.read_text()
+    program = next(program for program in program_list.load() if not program.note)
+    row = f"| {program.package} | {program.model} | {program.kind} | 7 |"
+    wrong = programs.Result(program, "9.9", problems=["losses differ: a|b"], parameters=7)
+    changed = programs.page([wrong], text)
+    assert f"{row} differs |" in changed and f"| {program.model} | losses differ: a b |" in changed
+    again = programs.page([programs.Result(program, "9.9", parameters=7)], changed)
+    assert f"{row} same |" in again and "losses differ: a b" not in again
+    assert len(again.splitlines()) == len(text.splitlines())
