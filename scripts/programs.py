@@ -316,8 +316,8 @@ of their own. Compared are, from the same seed:
 segmentation_models_pytorch runs in float64, and so do timm's optimizers, which take five steps with a small network:
 both are then compared to {double:g}. In float32 such training shows how it is conditioned, not whether two libraries
 agree. Where PyTorch itself starts FPN from weights moved by one part in 10 million, its third loss moves by
-{movements}, and at a tenth of the learning rate still by as much as 0.2%. In float64 the losses of the two libraries agree to eleven
-digits there, and the gradients of every layer to twelve.
+{movements}, and at a tenth of the learning rate still by as much as 0.2%.
+In float64 the losses of the two libraries agree to eleven digits there, the gradients of every layer to twelve.
 
 Rows are written as programs run: `--write` keeps those of programs that were not chosen.
 
