@@ -36,13 +36,18 @@ class Streams:
         self._states = [read() for _, read, _ in self._kept]
         self._marks = [pickle.dumps(s) for s in self._states]
 
-    def drawn(self) -> str | None:
-        """Which stream moved on, in words; None where none did. Each is put back."""
+    def drawn(self, seeded) -> str | None:
+        """Which stream moved on, in words; None where none did. Each is put back.
+
+        Args:
+            seeded: torch's streams that were started anew, which every call will do.
+        """
         found = None
         for (name, read, write), state, mark in zip(self._kept, self._states, self._marks):
             if pickle.dumps(read()) != mark:
                 write(state)
-                found = name
+                if not any(getattr(read, "__self__", None) is engine for engine in seeded):
+                    found = name
         return found
 
 

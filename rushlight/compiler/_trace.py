@@ -5,6 +5,7 @@ May import the tensor cell, the tape, modes and jax; the entry it fills is a pla
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import types
@@ -58,6 +59,7 @@ class Trace:
         self.visited: dict = {}
         self.before: list = []
         self.after: list = []
+        self.seeded: list = []
         self.stepped: list = []
         self.rates: list = []
         self.born: list = []
@@ -142,6 +144,11 @@ class Trace:
             Unsupported: always.
         """
         raise Unsupported(reason, remedy)
+
+    def seed(self, engine, seed: int) -> None:
+        """Note that a stream starts anew: programs draw by keys, but the stream is to stand there after every call."""
+        self.seeded.append(engine)
+        self.after.append((functools.partial(engine.manual_seed, seed), engine))
 
     def host(self, action, optimizer) -> None:
         """Do something to an optimizer's numbers on every call: before the program, or after it.
@@ -235,7 +242,7 @@ class Trace:
                 if look_up(home, name) is not value:
                     put(home, name, value)
             self.groups.put_back()
-            drawn = streams.drawn() if streams is not None else None
+            drawn = streams.drawn(self.seeded) if streams is not None else None
             changes.count = max(count, changes.count)
         if drawn is not None:
             raise Unsupported(f"{drawn} is drawn from", "Draw outside and give the number as an argument.")

@@ -28,14 +28,15 @@ def _scores(q, k, mask, causal_from):
     return scores
 
 
-def _softmax(scores, safe):
+def _exponentials(scores, safe):
+    """What softmax divides, and by what. The product with the values is divided, which is smaller than the scores."""
     top = lax.stop_gradient(scores.max(-1, keepdims=True))
     if safe:
         # A row that may attend to nothing gives zeros, not NaN.
         top = jnp.where(top == -jnp.inf, 0, top)
     e = jnp.exp(scores - top)
     total = e.sum(-1, keepdims=True)
-    return e / (jnp.where(total == 0, 1, total) if safe else total)
+    return e, (jnp.where(total == 0, 1, total) if safe else total)
 
 
 @op(name="scaled_dot_product_attention", method=False)
@@ -82,12 +83,15 @@ def _attention(
         # A block of queries looks at no key after its last row.
         seen = slice(0, cols if blocks == 1 else (i + 1) * step)
         part = slice(i * step, (i + 1) * step) if blocks > 1 else slice(None)
-        weights = _softmax(
+        weights, total = _exponentials(
             _scores(q[..., part, :], key[..., seen, :], mask, i * step if causal else None), mask is not None
         )
         if noise is not None:
             weights = weights * (noise[..., part, seen] / keep).astype(weights.dtype)
-        outs.append(jnp.einsum("...ls,...sd->...ld", weights.astype(value.dtype), value[..., seen, :]))
+        found = jnp.einsum(
+            "...ls,...sd->...ld", weights.astype(value.dtype), value[..., seen, :], preferred_element_type=total.dtype
+        )
+        outs.append((found / total).astype(value.dtype))
     return outs[0] if blocks == 1 else jnp.concatenate(outs, -2)
 
 

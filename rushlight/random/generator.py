@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from .. import _device as devices
 from .. import dtypes
+from .._graph.modes import state
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor, from_host
 from .mt19937 import _WORDS, DEFAULT_SEED, Engine
@@ -46,6 +47,8 @@ class Generator:
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream anew from ``seed``; returns the generator."""
         self._engine.manual_seed(seed)
+        if state.trace is not None:
+            state.trace.seed(self._engine, seed)
         if self._key is not None:
             self._key.write(self._fresh_key())
         return self

@@ -341,3 +341,21 @@ def test_a_warning_points_at_the_call():
         with pytest.warns(UserWarning, match=r"x\.sum\(\) > 0.*[^.]\.$") as seen:
             compiled(numbers())
         assert seen[0].filename == __file__
+
+
+def test_a_seed_set_inside_is_set_on_every_call():
+    def step(x):
+        torch.manual_seed(42)
+        return nn.functional.dropout(x, 0.5)
+
+    compiled = torch.compile(step, fullgraph=True)
+    first = None
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        out = compiled(torch.ones(20))
+        assert first is None or torch.equal(out, first)
+        first = out
+        assert torch.initial_seed() == 42
+        after = torch.rand(3)
+        torch.manual_seed(42)
+        assert torch.equal(torch.rand(3), after)
