@@ -5,6 +5,8 @@ May import the tensor class and this folder's state finder.
 
 from __future__ import annotations
 
+import collections
+
 from .._tensor.tensor import Tensor
 from ._numbers import look_up
 from ._roots import MISSING, is_plain
@@ -91,14 +93,16 @@ def same(a, b) -> bool:
 
 
 def restore(container, before) -> None:
-    """Give a list, dict or set its contents back."""
+    """Give a list, deque, set or dict its contents back."""
     if isinstance(container, list):
         container[:] = before
-    elif len(container) != len(before) or (
-        isinstance(container, dict) and any(container.get(k, MISSING) is not v for k, v in before.items())
-    ):
+    elif isinstance(container, dict):
+        if len(container) != len(before) or any(container.get(k, MISSING) is not v for k, v in before.items()):
+            container.clear()
+            container.update(before)
+    else:
         container.clear()
-        container.update(before)
+        (container.extend if isinstance(container, collections.deque) else container.update)(before)
 
 
 def put_back(own: dict, kept: dict) -> None:

@@ -359,3 +359,20 @@ def test_a_seed_set_inside_is_set_on_every_call():
         after = torch.rand(3)
         torch.manual_seed(42)
         assert torch.equal(torch.rand(3), after)
+
+
+@pytest.mark.parametrize("kind", [list, set, collections.deque])
+def test_what_is_put_into_a_container_is_put_there_once(kind):
+    held = kind([1.0])
+    add = held.add if kind is set else held.append
+
+    def step(x):
+        add(2.0 + len(held))
+        return x * sum(held)
+
+    compiled = torch.compile(step)
+    with pytest.warns(UserWarning, match="outside the function is written"):
+        same(compiled(torch.ones(2)), torch.full((2,), 4.0))
+    assert held == kind([1.0, 3.0])
+    same(compiled(torch.ones(2)), torch.full((2,), 8.0))
+    assert held == kind([1.0, 3.0, 4.0])
