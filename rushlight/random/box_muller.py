@@ -1,6 +1,6 @@
 """Owns the block normal kernel: uniform words in, normal samples out, bit for bit torch's vectorised one on x86-64.
 
-May import numpy, ``rushlight.random.mt19937`` and ``rushlight.random.rounds``.
+May import numpy, ``mt19937`` and ``rounds``; and ``block_program`` for many samples.
 """
 
 from __future__ import annotations
@@ -16,30 +16,37 @@ BLOCK = 16  # torch turns 16 uniforms into 16 normals: the first 8 give radii, t
 _CHUNK = 4096  # blocks per round: long enough that numpy's call overhead is small, short enough for the cache
 _THREADED_CHUNK = 16384  # with threads: fewer hand-overs of the interpreter lock matter more
 
-# The single-precision polynomials are those of the Cephes library (logf, sinf, cosf); the float64 constants below
-# hold float32 values because the arithmetic is that of fused multiply-adds on float32.
-_f = np.float32
-_LOG = [
-    float(_f(c))
-    for c in (
-        7.0376836292e-2,
-        -1.1514610310e-1,
-        1.1676998740e-1,
-        -1.2420140846e-1,
-        1.4249322787e-1,
-        -1.6668057665e-1,
-        2.0000714765e-1,
-        -2.4999993993e-1,
-        3.3333331174e-1,
+
+class _Constants:
+    """Those of the Cephes library's logf, sinf and cosf; here float64 constants hold float32 values, because the
+    arithmetic is that of fused multiply-adds on float32."""
+
+    LOG = tuple(
+        float(np.float32(c))
+        for c in (
+            7.0376836292e-2,
+            -1.1514610310e-1,
+            1.1676998740e-1,
+            -1.2420140846e-1,
+            1.4249322787e-1,
+            -1.6668057665e-1,
+            2.0000714765e-1,
+            -2.4999993993e-1,
+            3.3333331174e-1,
+        )
     )
-]
-_LN2_LOW, _LN2_HIGH = _f(-2.12194440e-4), _f(0.693359375)
-_SQRT_HALF_BITS = np.int32(np.array(0.70710677, np.float32).view(np.int32))
-_SIN = [float(_f(c)) for c in (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)]
-_COS = [float(_f(c)) for c in (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)]
-_PI4_A, _PI4_B, _PI4_C = _f(-0.78515625), _f(-2.4187564849853515625e-4), float(_f(-3.77489497744594108e-8))
-_FOUR_OVER_PI = _f(1.27323954473516)
-_ANGLE = _f(2 * math.pi) * _f(2.0**-24)
+    LN2_LOW, LN2_HIGH = np.float32(-2.12194440e-4), np.float32(0.693359375)
+    SQRT_HALF_BITS = np.int32(np.array(0.70710677, np.float32).view(np.int32))
+    SIN = tuple(float(np.float32(c)) for c in (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
+    COS = tuple(float(np.float32(c)) for c in (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
+    PI4_A, PI4_B = np.float32(-0.78515625), np.float32(-2.4187564849853515625e-4)
+    PI4_C = float(np.float32(-3.77489497744594108e-8))
+    FOUR_OVER_PI = np.float32(1.27323954473516)
+    ANGLE = np.float32(2 * math.pi) * np.float32(2.0**-24)
+
+
+_C = _Constants
+_f = np.float32
 
 
 class _Scratch:
@@ -68,7 +75,7 @@ def _radius(m: _Scratch) -> None:
     r, x, z, i, t, u, v = m.r, m.x, m.z, m.i, m.t, m.u, m.v
     bits = r.view(np.int32)
     # Split into exponent and a mantissa in [sqrt(1/2), sqrt(2)).
-    np.subtract(bits, _SQRT_HALF_BITS, out=i)
+    np.subtract(bits, _C.SQRT_HALF_BITS, out=i)
     i >>= 23
     np.left_shift(i, 23, out=x.view(np.int32))
     bits -= x.view(np.int32)
@@ -76,22 +83,22 @@ def _radius(m: _Scratch) -> None:
     np.subtract(r, _f(1), out=x)
     np.multiply(x, x, out=z)
     np.copyto(u, x)
-    np.multiply(u, _LOG[0], out=t)
-    t += _LOG[1]
+    np.multiply(u, _C.LOG[0], out=t)
+    t += _C.LOG[1]
     _narrow(t, r)
-    for coefficient in _LOG[2:]:
+    for coefficient in _C.LOG[2:]:
         _fma(r, u, coefficient, t)
     r *= x
     exponent = m.s  # free until the angles are computed
     np.copyto(exponent, i, casting="unsafe")
-    np.multiply(exponent, _LN2_LOW, out=m.c)
+    np.multiply(exponent, _C.LN2_LOW, out=m.c)
     np.copyto(u, z)
     np.copyto(v, m.c)
     _fma(r, u, v, t)
     z *= _f(0.5)
     r -= z
     r += x
-    exponent *= _LN2_HIGH  # exact: few bits on either side, so fusing makes no difference
+    exponent *= _C.LN2_HIGH  # exact: few bits on either side, so fusing makes no difference
     r += exponent
     r *= _f(-2)
     np.sqrt(r, out=r)
@@ -100,37 +107,37 @@ def _radius(m: _Scratch) -> None:
 def _sine_cosine(m: _Scratch) -> None:
     """``m.x`` holds ``2**24 * u``; leave the sine and cosine of ``2 pi u`` in ``m.s`` and ``m.c``."""
     s, c, x, z, j, t, u, v = m.s, m.c, m.x, m.z, m.i, m.t, m.u, m.v
-    x *= _ANGLE
-    np.multiply(x, _FOUR_OVER_PI, out=z)
+    x *= _C.ANGLE
+    np.multiply(x, _C.FOUR_OVER_PI, out=z)
     np.copyto(j, z, casting="unsafe")
     j += 1
     j &= -2
     np.copyto(z, j, casting="unsafe")
-    np.multiply(z, _PI4_A, out=s)  # exact, as the next product
+    np.multiply(z, _C.PI4_A, out=s)  # exact, as the next product
     x += s
-    np.multiply(z, _PI4_B, out=s)
+    np.multiply(z, _C.PI4_B, out=s)
     x += s
     np.copyto(u, z)
-    u *= _PI4_C
+    u *= _C.PI4_C
     np.copyto(t, x)
     t += u
     _narrow(t, x)
     np.multiply(x, x, out=z)
     np.copyto(u, z)
     # cosine: 1 - z/2 + z*z*(...)
-    np.multiply(u, _COS[0], out=t)
-    t += _COS[1]
+    np.multiply(u, _C.COS[0], out=t)
+    t += _C.COS[1]
     _narrow(t, c)
-    _fma(c, u, _COS[2], t)
+    _fma(c, u, _C.COS[2], t)
     c *= z
     np.multiply(u, -0.5, out=v)
     _fma(c, u, v, t)
     c += _f(1)
     # sine: x + x*z*(...)
-    np.multiply(u, _SIN[0], out=t)
-    t += _SIN[1]
+    np.multiply(u, _C.SIN[0], out=t)
+    t += _C.SIN[1]
     _narrow(t, s)
-    _fma(s, u, _SIN[2], t)
+    _fma(s, u, _C.SIN[2], t)
     s *= z
     np.copyto(u, x)
     _fma(s, u, u, t)
@@ -190,6 +197,27 @@ def _transform(words: np.ndarray, out: np.ndarray, mean: np.float32, std: np.flo
             target[:, first + column] = rows[column]
 
 
+# Loading the program takes about as long as NumPy takes for so many samples.
+_WORTHWHILE = 1 << 23
+_done = 0
+
+
+def _by_program(engine: Engine, out: np.ndarray, mean: np.float32, std: np.float32) -> int:
+    """Fill the beginning of ``out`` by the XLA program, where that is worth it; returns how much."""
+    global _done
+    _done += out.size
+    if _done < _WORTHWHILE:
+        return 0
+    from . import block_program
+
+    start = 0
+    for size in block_program.SIZES:
+        while out.size - start >= size:
+            out[start : start + size] = block_program.normals(engine.raw64(size // 2), mean, std, _C)
+            start += size
+    return start
+
+
 def fill_float32(engine: Engine, out: np.ndarray, mean: float, std: float) -> None:
     """Fill ``out`` with normal samples, 16 words for every 16 elements.
 
@@ -206,8 +234,9 @@ def fill_float32(engine: Engine, out: np.ndarray, mean: float, std: float) -> No
         [-1.1258398 -1.1523602]
     """
     mean32, std32 = _f(mean), _f(std)
+    drawn = _by_program(engine, out, mean32, std32)
     rounds.fill(
-        out,
+        out[drawn:],
         lambda n: engine.raw64(n // 2),
         lambda words, part: _transform(words, part, mean32, std32),
         _CHUNK * BLOCK,

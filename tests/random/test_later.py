@@ -3,11 +3,13 @@
 import copy
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as torch
 from rushlight import nn
+from rushlight.random import box_muller
 from rushlight.random.mt19937 import Engine
 
 WORDS = st.integers(0, 700)
@@ -79,3 +81,15 @@ def test_another_seed_in_between():
     model = nn.Linear(100, 100)
     torch.manual_seed(1)
     assert torch.equal(model.weight, expected)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.0, 0.02), (0.5, 0.7)])
+def test_the_program_for_many_samples_gives_the_same_bits(mean, std, monkeypatch):
+    size = (1 << 20) + (1 << 16) + 48
+    plain, fast = np.empty(size, np.float32), np.empty(size, np.float32)
+    monkeypatch.setattr(box_muller, "_WORTHWHILE", np.inf)
+    box_muller.fill_float32(first := Engine(5), plain, mean, std)
+    monkeypatch.setattr(box_muller, "_WORTHWHILE", 0)
+    box_muller.fill_float32(second := Engine(5), fast, mean, std)
+    np.testing.assert_array_equal(plain.view(np.int32), fast.view(np.int32))
+    np.testing.assert_array_equal(first.get_state(), second.get_state())
