@@ -1,14 +1,19 @@
 """Owns scaled dot-product attention.
 
-May import the door, nn_dropout, nn_linear and jax.
+May import the door, the modes, nn_dropout, nn_linear and jax. On GPUs JAX's fused kernel serves where it applies.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._graph.modes import state
 from ._op import Array, Number, op
 from .creation import empty
 from .nn_common import LOW, c_name, widen
@@ -37,6 +42,49 @@ def _exponentials(scores, safe):
     e = jnp.exp(scores - top)
     total = e.sum(-1, keepdims=True)
     return e, (jnp.where(total == 0, 1, total) if safe else total)
+
+
+# What JAX is to use on a GPU.
+_IMPLEMENTATION: Any = "cudnn"
+
+
+@functools.cache
+def _fuses_here() -> bool:
+    """Whether cuDNN's fused attention works on this machine's GPU, forward and backward."""
+    if jax.default_backend() != "gpu":
+        return False
+
+    def total(q):
+        return jax.nn.dot_product_attention(q, q, q, is_causal=True, implementation="cudnn").sum()
+
+    try:
+        with jax.ensure_compile_time_eval():
+            jax.block_until_ready(jax.jit(jax.grad(total))(jnp.ones((1, 64, 1, 64), jnp.bfloat16)))
+    except Exception:  # no cuDNN, too old a GPU or a driver that does not fit: JAX raises many kinds
+        return False
+    return True
+
+
+def _fuses(query, key, value, mask, causal, grouped) -> bool:
+    """Whether attention goes to the GPU's fused kernel: half precision, no mask, heads of 8 to 128 numbers."""
+    if mask is not None or query.device.type != "cuda" or state.vmap is not None or state.dual is not None:
+        return False
+    q, k, v = (t._array() for t in (query, key, value))
+    if q.dtype not in LOW or not q.dtype == k.dtype == v.dtype or not q.ndim == k.ndim == v.ndim == 4:
+        return False
+    heads = q.shape[1] == k.shape[1] or (grouped and k.shape[1] and q.shape[1] % k.shape[1] == 0)
+    size = q.shape[-1]
+    return (
+        bool(heads) and k.shape == v.shape and q.shape[0] == k.shape[0] and size == k.shape[-1]
+        and size % 8 == 0 and 0 < size <= 128 and (not causal or q.shape[2] == k.shape[2]) and _fuses_here()
+    )  # fmt: skip
+
+
+@op(name="scaled_dot_product_attention", method=False)
+def _fused_attention(query: Array, key: Array, value: Array, scale, causal):
+    q, k, v = (jnp.swapaxes(a, 1, 2) for a in (query, key, value))
+    found = jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=causal, implementation=_IMPLEMENTATION)
+    return jnp.swapaxes(found, 1, 2)
 
 
 @op(name="scaled_dot_product_attention", method=False)
@@ -123,6 +171,8 @@ def scaled_dot_product_attention(
         batch = shape[:-2] if enable_gqa else np.broadcast_shapes(shape[:-2], against[:-2])
         noise = empty((*batch, shape[-2], against[-2]), dtype=query.dtype, device=query.device)
         noise = noise.bernoulli_(1 - dropout_p)
+    if noise is None and _fuses(query, key, value, attn_mask, is_causal, enable_gqa):
+        return _fused_attention(query, key, value, float(scale), bool(is_causal))
     return _attention(
         query, key, value, attn_mask, noise, 1 - dropout_p, float(scale), bool(is_causal), bool(enable_gqa)
     )
