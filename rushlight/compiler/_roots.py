@@ -82,6 +82,7 @@ class Found:
         self._parent: int | None = None
         self._kinds: dict = {}
         self._own: set[int] = set()
+        self._named: set[int] = set()
         self.asked: set | None = None
 
     def add_storage(self, storage: Storage) -> None:
@@ -208,7 +209,10 @@ class Found:
                 if child not in reached and (name is None or asked is None or name in asked):
                     reached.add(child)
                     stack.append(child)
-        return [(c, asked if i in self._own else None) for i, c in self.watched.items() if i in reached]
+        return [
+            (c, asked if i in self._own else None)
+            for i, c in self.watched.items() if i in reached and (asked is not None or i not in self._named)
+        ]  # fmt: skip
 
     def _watch(self, container) -> None:
         self.containers[id(container)] = container
@@ -283,6 +287,9 @@ class Found:
         self._edges.setdefault(self._parent, []).append((None, id(own)))
         if depth < _DEEP:
             self._watch(own)
+            if self._inside:  # of rushlight's objects, such as schedules, what functions name is watched
+                self.watched[id(own)] = own
+                self._named.add(id(own))
             self._parent = id(own)
             for key, item in list(own.items()):
                 self.visit(item, depth + 1, key, key)

@@ -376,3 +376,14 @@ def test_what_is_put_into_a_container_is_put_there_once(kind):
     assert held == kind([1.0, 3.0])
     same(compiled(torch.ones(2)), torch.full((2,), 8.0))
     assert held == kind([1.0, 3.0, 4.0])
+
+
+def test_an_attribute_of_a_schedule_is_watched():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+    compiled = torch.compile(lambda x: x * schedule.last_epoch)
+    for epoch in range(4):
+        same(compiled(torch.ones(1)), torch.full((1,), float(epoch)))
+        optimizer.step()
+        schedule.step()
+    assert torch.compile.explain(compiled).compiles == 2
