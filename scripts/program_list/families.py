@@ -116,8 +116,9 @@ _family(
         vocab_size=50, hidden_size=32, num_attention_heads=4, attention_head_size=8, feed_forward_size=48,
         attn_layers=["local", "lsh"], axial_pos_shape=[2, 6], axial_pos_embds_dim=[8, 24], is_decoder=True,
         local_attn_chunk_length=4, lsh_attn_chunk_length=4, num_buckets=2, hash_seed=0,
-    ), lambda: _lm(12), slow=True,
-    note="outputs in evaluation mode agree; losses with dropout do not yet",
+        hidden_dropout_prob=0.0, local_attention_probs_dropout_prob=0.0,
+    ), lambda: _lm(12),
+    note="runs without dropout: in training the model takes a new seed from the system (`torch.seed()`) in every layer",
 )  # fmt: skip
 _family(
     "LongformerForMaskedLM", "language, windowed attention",
@@ -269,6 +270,28 @@ _family(
     lambda t: t.DetrConfig(**NO_BACKBONE, backbone_config=_resnet(t, "stage4"), d_model=16, **SIDES),
     lambda: _image(2, 3, 64, 64),
 )  # fmt: skip
+
+
+def _points() -> dict:
+    import torch
+
+    return _image(1, 3, 64, 64, input_points=torch.tensor([[[[10.0, 20.0]]]]))
+
+
+_family(
+    "SamModel", "vision, segmentation by points",
+    lambda t: t.SamConfig(
+        vision_config={
+            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 64, "patch_size": 16,
+            "output_channels": 16, "global_attn_indexes": [1], "window_size": 2, "mlp_dim": 48, "num_pos_feats": 8,
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 16, "num_attention_heads": 2, "mlp_dim": 32, "iou_head_hidden_dim": 16,
+            "num_hidden_layers": 2,
+        },
+    ), _points, slow=True,
+)  # fmt: skip
 _family(
     "SpeechT5ForTextToSpeech", "audio, speech synthesis",
     lambda t: t.SpeechT5Config(
@@ -284,6 +307,13 @@ _family(
     "ViltForQuestionAnswering", "vision and language, encoder",
     lambda t: t.ViltConfig(**TEXT, image_size=32, patch_size=8, max_image_length=-1),
     lambda: _image(input_ids=ids(2, 9)),
+)  # fmt: skip
+_family(
+    "BlipForConditionalGeneration", "vision and language, captions",
+    lambda t: t.BlipConfig(
+        text_config={**TEXT, "encoder_hidden_size": 32, "bos_token_id": 1, "sep_token_id": 2, "pad_token_id": 0},
+        vision_config=EYE, projection_dim=16,
+    ), lambda: _image(**_lm()), slow=True,
 )  # fmt: skip
 _family(
     "SiglipModel", "vision and language, contrastive",

@@ -18,6 +18,8 @@ SLOW = (
     "repvgg_a0",
     "mobilevit_xxs",
     "edgenext_xx_small",
+    "nf_resnet26",
+    "coatnet_0_rw_224",
 )
 # name: (family, size of the image, options of timm.create_model)
 TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -43,6 +45,16 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
     "gmixer_12_224": ("mixer", 32, {"img_size": 32}),
     "mobilevit_xxs": ("convolutional, attention", 64, {}),
     "pvt_v2_b0": ("attention", 64, {"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 40, 64)}),
+    "nf_resnet26": (
+        "convolutional",
+        64,
+        {"depths": (1, 1, 1, 1), "channels": (32, 64, 64, 64), "stem_chs": 16},
+    ),
+    "coatnet_0_rw_224": (
+        "convolutional, attention",
+        64,
+        {"img_size": 64, "embed_dim": (32, 32, 64, 64), "depths": (1, 1, 1, 1), "stem_width": (8, 8)},
+    ),
     "edgenext_xx_small": ("convolutional, attention", 64, {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}),
 }
 
@@ -58,6 +70,22 @@ def _timm(name: str, family: str, size: int, options: dict[str, Any]) -> None:
 
 for _name, _row in TIMM.items():
     _timm(_name, *_row)
+
+
+@program("timm", "efficientnet_b0", "vision, convolutional", rate=1e-3, slow=True)
+def _() -> tuple:
+    from timm.models.efficientnet import _gen_efficientnet
+
+    return _gen_efficientnet("efficientnet_b0", 0.25, 0.5, num_classes=10), noise(2, 3, 64, 64)
+
+
+@program("timm", "PoolFormer", "vision, pooling", rate=1e-3, slow=True)
+def _() -> tuple:
+    from timm.models.metaformer import MetaFormer, Pooling
+
+    model = MetaFormer(depths=(1, 1, 1, 1), dims=(8, 16, 24, 32), token_mixers=Pooling, num_classes=10)
+    return model, noise(2, 3, 64, 64)
+
 
 VIT = {"image_size": 32, "patch_size": 8, "num_classes": 10, "dim": 32, "depth": 2, "heads": 4, "mlp_dim": 48}
 
