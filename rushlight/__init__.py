@@ -66,6 +66,7 @@ from .ops.windows import *
 from .ops.in_place import *
 from .ops.foreach import *
 from .ops.checks import *
+from .ops._synonyms import export as _export
 from .random import (
     Generator,
     default_generator,
@@ -77,6 +78,9 @@ from .random import (
 )
 from . import autograd
 from .checkpoint import load, save
+
+# numpy's names of keywords (axis=, keepdims=), in the functions that are built from operators.
+_export(globals())
 
 # torch's second names for dtypes (torch.float, torch.long, ...), last because they shadow Python's own names.
 globals().update(_dtypes.ALIASES)

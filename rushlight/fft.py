@@ -6,6 +6,7 @@ Example:
     tensor([0., 2., 0.])
 """
 
+from .ops._synonyms import export as _export
 from .ops.fft import (
     fft,
     fft2,
@@ -35,3 +36,5 @@ __all__ = [
     "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "hfft2", "hfftn", "ifft", "ifft2", "ifftn", "ifftshift",
     "ihfft", "ihfft2", "ihfftn", "irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftfreq", "rfftn",
 ]  # fmt: skip
+
+_export(globals())

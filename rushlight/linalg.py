@@ -6,6 +6,7 @@ Example:
     tensor(6.)
 """
 
+from .ops._synonyms import export as _export
 from .ops.linalg_checks import LinAlgError
 from .ops.linalg_factor import (
     cholesky,
@@ -47,3 +48,5 @@ __all__ = [
     "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
     "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip
+
+_export(globals())

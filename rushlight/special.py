@@ -6,6 +6,7 @@ Example:
     tensor([0.0000, 0.3466])
 """
 
+from .ops._synonyms import export as _export
 from .ops.bessel import (
     airy_ai,
     bessel_j0,
@@ -69,3 +70,5 @@ __all__ = [
     "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
     "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0", "xlog1py", "xlogy", "zeta",
 ]  # fmt: skip
+
+_export(globals())

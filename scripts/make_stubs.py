@@ -52,6 +52,8 @@ def parameter(p: inspect.Parameter) -> str:
 
 
 def signature(name: str, function) -> str:
+    if hasattr(function, "synonyms"):
+        function = function.__wrapped__
     try:
         params = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

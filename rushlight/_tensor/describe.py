@@ -55,7 +55,7 @@ class Described(Cell):
 
     ndimension = dim
 
-    def size(self, dim: int | None = None) -> Any:
+    def size(self, dim: int | None = None, *, axis: int | None = None) -> Any:
         """The shape, or the size of one dimension.
 
         Raises:
@@ -63,7 +63,11 @@ class Described(Cell):
         """
         shape = self._form().shape
         if dim is None:
-            return dtypes.Size(shape)
+            if axis is None:
+                return dtypes.Size(shape)
+            dim = axis
+        elif axis is not None:
+            raise TypeError("size() got an unexpected keyword argument 'axis'")
         if not -len(shape) <= dim < max(len(shape), 1) or not shape:
             low, high = (-len(shape), len(shape) - 1) if shape else (-1, 0)
             if not shape and low <= dim <= high:
@@ -89,10 +93,13 @@ class Described(Cell):
             found = self._strides = views.geometry(self._storage.form.shape, self._path)
         return found
 
-    def stride(self, dim: int | None = None):
+    def stride(self, dim: int | None = None, *, axis: int | None = None):
         """torch's strides, in elements (JAX chooses the real layout itself)."""
         strides = self._geometry()[1]
-        return strides if dim is None else strides[dim]
+        if dim is not None and axis is not None:
+            raise TypeError("stride() got an unexpected keyword argument 'axis'")
+        at = axis if dim is None else dim
+        return strides if at is None else strides[at]
 
     def storage_offset(self) -> int:
         """torch's offset of the first element in the storage, in elements."""

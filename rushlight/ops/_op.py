@@ -20,6 +20,7 @@ from .._tensor.program import Program
 from .._tensor.tensor import Tensor
 from . import _promotion
 from ._execute import _PYTHON_NUMBERS, execute, in_place, view_of, write_out
+from ._synonyms import as_method, renamed, table
 
 # What the annotations of pure functions mean to a type checker.
 Array = jax.Array
@@ -111,9 +112,10 @@ class Op:
         for key, value in kwargs.items():
             i = self.index.get(key)
             if i is None:
-                i = self.index.get(_SYNONYMS.get(key) or key)
-                if i is None:
+                named = renamed(kwargs, self.synonyms, given)
+                if key in named:
                     raise TypeError(f"{self.name}() got an unexpected keyword argument '{key}'")
+                return self.bind(args, named)
             if i < given:
                 raise TypeError(f"{self.name}() got multiple values for argument '{key}'")
             bound[i] = value
@@ -122,7 +124,12 @@ class Op:
                 raise TypeError(f'{self.name}() missing 1 required positional arguments: "{self.names[i]}"')
         return bound
 
-    def __call__(self, *args, out=None, **kwargs):
+    @functools.cached_property
+    def synonyms(self) -> dict:
+        """Second names of its parameters: what they stand for, and where."""
+        return table(self.name, self.names, self.positional)
+
+    def __call__(self, /, *args, out=None, **kwargs):
         bound = self.bind(args, kwargs) if kwargs or len(args) != len(self.params) else args
         if state.autocast is not None:
             bound = state.autocast.cast(self, bound)
@@ -241,16 +248,6 @@ class Op:
         return view_of(inputs[0], program, inputs[1:])
 
 
-_SYNONYMS = {
-    "axis": "dim",
-    "keepdims": "keepdim",
-    "x": "input",
-    "self": "input",
-    "x2": "other",
-    "a": "input",
-}
-
-
 def _op_by_name(name: str) -> Op:
     return REGISTRY[name]
 
@@ -298,6 +295,7 @@ def op(
 def in_place_form(function, name=None):
     """The in-place method of an out-of-place function."""
     label = (name or function.__name__) + "_"
+    function = as_method(label, function)
 
     def method(self, *args, **kwargs):
         self._check_in_place()
@@ -320,7 +318,7 @@ def attach(name: str, function) -> None:
         method.__wrapped__ = function.fn
         setattr(Tensor, name, method)
     else:
-        setattr(Tensor, name, function)
+        setattr(Tensor, name, as_method(name, function))
 
 
 def method(name=None):

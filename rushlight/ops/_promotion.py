@@ -18,7 +18,7 @@ _FLOAT_ORDER = ["float16", "bfloat16", "float32", "float64"]
 
 
 @functools.cache
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that holds both, by torch's table.
 
     Raises:
@@ -28,6 +28,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         >>> promote_types(dtypes.int64, dtypes.float16)
         torch.float16
     """
+    a, b = type1, type2
     if a is b:
         return a
     if a.category > b.category:

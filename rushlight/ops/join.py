@@ -62,12 +62,12 @@ def _listed(name, tensors):
     return tensors
 
 
-def cat(tensors, dim=0, *, axis=None, out=None):
+def cat(tensors, dim=0, *, out=None):
     """The tensors one after another along a dimension that they have.
 
     Args:
         tensors: of equal size, except in ``dim``.
-        dim, axis: where to join.
+        dim: where to join.
 
     Raises:
         RuntimeError: sizes do not match.
@@ -77,7 +77,7 @@ def cat(tensors, dim=0, *, axis=None, out=None):
         >>> torch.cat([torch.tensor([1, 2]), torch.tensor([3])])
         tensor([1, 2, 3])
     """
-    return _cat(_listed("cat", tensors), dim if axis is None else axis, out=out)
+    return _cat(_listed("cat", tensors), dim, out=out)
 
 
 concat = concatenate = cat
@@ -97,7 +97,7 @@ def _stack(tensors: list[Array], dim):
     return jnp.stack(common(tensors)[0], d)
 
 
-def stack(tensors, dim=0, *, axis=None, out=None):
+def stack(tensors, dim=0, *, out=None):
     """The tensors one after another along a new dimension.
 
     Raises:
@@ -109,7 +109,7 @@ def stack(tensors, dim=0, *, axis=None, out=None):
         tensor([[1, 3],
                 [2, 4]])
     """
-    return _stack(_listed("stack", tensors), dim if axis is None else axis, out=out)
+    return _stack(_listed("stack", tensors), dim, out=out)
 
 
 def _several(tensors):

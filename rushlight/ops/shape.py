@@ -16,6 +16,7 @@ from .._tensor import views
 from .._tensor.tensor import Tensor
 from ._execute import view_of
 from ._op import Array, attach, method, op
+from ._synonyms import as_method
 
 view_op = functools.partial(op, view=True, linear=True)
 
@@ -366,6 +367,7 @@ def unsqueeze(input, dim):
 
 def _into_shape(function):
     """The in-place form of a view: the tensor itself takes the new shape."""
+    function = as_method(function.__name__, function)
 
     def method_(self, *args, **kwargs):
         viewed = function(self, *args, **kwargs)

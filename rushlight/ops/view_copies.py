@@ -9,10 +9,13 @@ from .._tensor.tensor import Tensor
 from . import indexing, join, shape, strided
 from ._execute import write_out
 from ._op import attach
+from ._synonyms import with_synonyms
 from .convert import clone
 
 
 def _copy(name, view, doc):
+    view = with_synonyms(view)
+
     def copied(*args, out=None, **kwargs):
         viewed = view(*args, **kwargs)
         if isinstance(viewed, tuple):

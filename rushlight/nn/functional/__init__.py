@@ -3,6 +3,7 @@
 # ruff: noqa: F401
 
 from ..._errors import missing_name as _missing_name
+from ...ops._synonyms import export as _export
 from ...ops.nn_activation import (
     celu_,
     elu_,
@@ -128,6 +129,15 @@ from .sparse import embedding, embedding_bag, one_hot
 # The numbers by which torch's kernels know the modes of ``grid_sample``.
 GRID_SAMPLE_INTERPOLATION_MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
 GRID_SAMPLE_PADDING_MODES = {"zeros": 0, "border": 1, "reflection": 2}
+
+# torch writes the other functions of this namespace in Python, which take no second names of keywords.
+_export(
+    globals(),
+    [
+        "adaptive_avg_pool1d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_tbc",
+        "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "one_hot",
+    ],
+)  # fmt: skip
 
 
 def __getattr__(name: str):
