@@ -269,7 +269,7 @@ def fused_moving_avg_obs_fake_quant(
 
     Example:
         >>> import rushlight as torch
-        >>> on, low, high = torch.tensor([1]), torch.tensor(float("inf")), torch.tensor(float("-inf"))
+        >>> on, low, high = torch.tensor([1]), torch.tensor(torch.inf), torch.tensor(-torch.inf)
         >>> scale, zero = torch.ones(1), torch.zeros(1, dtype=torch.int32)
         >>> x = torch.tensor([0.0, 1.03, 2.55])
         >>> torch.fused_moving_avg_obs_fake_quant(x, on, on, low, high, scale, zero, 0.01, 0, 255, -1)
