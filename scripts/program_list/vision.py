@@ -79,6 +79,14 @@ def _() -> tuple:
     return _gen_efficientnet("efficientnet_b0", 0.25, 0.5, num_classes=10), noise(2, 3, 64, 64)
 
 
+@program("timm", "mobilenetv4_conv_small", "vision, convolutional", rate=1e-4, slow=True)
+def _() -> tuple:
+    from timm.models.mobilenetv3 import _gen_mobilenet_v4
+
+    # The head normalises over the batch alone: over two values that is their sign.
+    return _gen_mobilenet_v4("mobilenetv4_conv_small", 0.25, num_classes=10), noise(8, 3, 64, 64)
+
+
 @program("timm", "PoolFormer", "vision, pooling", rate=1e-3, slow=True)
 def _() -> tuple:
     from timm.models.metaformer import MetaFormer, Pooling
