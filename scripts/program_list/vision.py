@@ -277,6 +277,8 @@ _segmentation("FPN", "efficientnet-b0", slow=True)
 _segmentation("PSPNet", "resnet18")
 _segmentation("Linknet", "resnet18", slow=True)
 _segmentation("MAnet", "resnet18", slow=True)
+_segmentation("DeepLabV3Plus", "resnet18", slow=True)
+_segmentation("Segformer", "mit_b0", slow=True)
 
 
 @program("open_clip_torch", "CLIP-ViT", "vision and language, contrastive")
