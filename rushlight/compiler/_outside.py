@@ -6,6 +6,7 @@ May import the tensor class and this folder's state finder.
 from __future__ import annotations
 
 import collections
+import operator
 
 from .._tensor.tensor import Tensor
 from ._numbers import look_up
@@ -49,7 +50,7 @@ def find_slots(trace, outputs) -> list:
     for container, before in trace._kept_containers:
         if isinstance(container, dict):
             _written(trace, container, before, "an object or dict", outputs, slots)
-        elif len(container) != len(before) or any(a is not b for a, b in zip(container, before)):
+        elif not _holds(container, before):
             raise Unsupported(
                 f"a {type(container).__name__} outside the function is written",
                 "Return what it is to hold instead.",
@@ -58,6 +59,13 @@ def find_slots(trace, outputs) -> list:
         for where, before in ((m.__dict__, own), *zip((m.__dict__[s] for s in STRUCTURE), tables)):
             _written(trace, where, before, _called(trace, m), outputs, slots)
     return slots
+
+
+def _holds(container, before) -> bool:
+    """Whether a list, deque or set holds what it held; sets have no order that lasts."""
+    if isinstance(container, set):
+        return set(map(id, container)) == set(map(id, before))
+    return len(container) == len(before) and all(map(operator.is_, container, before))
 
 
 def _written(trace, where, before, owner, outputs, slots) -> None:

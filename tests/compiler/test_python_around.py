@@ -387,3 +387,13 @@ def test_an_attribute_of_a_schedule_is_watched():
         optimizer.step()
         schedule.step()
     assert torch.compile.explain(compiled).compiles == 2
+
+
+def test_a_set_whose_copy_has_another_order_was_not_written():
+    held = {i * 8 for i in range(40)}
+    for i in range(36):
+        held.discard(i * 8)
+    held.update((7, 15, 23))
+    assert list(held) != list(held.copy())
+    compiled = torch.compile(lambda x: x * len(held), fullgraph=True)
+    same(compiled(torch.ones(1)), torch.full((1,), 7.0))
