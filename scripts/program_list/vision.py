@@ -20,6 +20,8 @@ SLOW = (
     "edgenext_xx_small",
     "nf_resnet26",
     "coatnet_0_rw_224",
+    "repvit_m0_9",
+    "levit_128s",
 )
 # name: (family, size of the image, options of timm.create_model)
 TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -54,6 +56,12 @@ TIMM: dict[str, tuple[str, int, dict[str, Any]]] = {
         "convolutional, attention",
         64,
         {"img_size": 64, "embed_dim": (32, 32, 64, 64), "depths": (1, 1, 1, 1), "stem_width": (8, 8)},
+    ),
+    "repvit_m0_9": ("convolutional", 64, {"embed_dim": (8, 16, 24, 32), "depth": (1, 1, 1, 1)}),
+    "levit_128s": (
+        "convolutional, attention",
+        64,
+        {"img_size": 64, "embed_dim": (16, 32, 48), "num_heads": (1, 2, 3), "depth": (1, 1, 1)},
     ),
     "edgenext_xx_small": ("convolutional, attention", 64, {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}),
 }
