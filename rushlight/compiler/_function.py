@@ -25,7 +25,7 @@ from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument, Row, is_number, varying
 from ._outside import Unsupported
 from ._recent import Recent, recent
-from ._roots import Found, is_module, is_optimizer
+from ._roots import Found, is_module, is_optimizer, ours
 from ._trace import MoreState, Trace
 from ._tree import Leaves, containers, flatten
 
@@ -205,7 +205,8 @@ class Compiled:
             raise _NotYet
         for optimizer in found.optimizers.values():
             # An optimizer whose rule is the user's makes its state when it is stepped for the first time.
-            if not hasattr(optimizer, "_prepare") and not optimizer.state and optimizer not in self._waited:
+            theirs = not hasattr(optimizer, "_prepare") and not ours(type(optimizer))
+            if theirs and not optimizer.state and optimizer not in self._waited:
                 self._waited.add(optimizer)
                 raise _NotYet
         from ..random.generator import default_generator
