@@ -18,7 +18,7 @@ from rushlight.inspect import UnreadableFile, open_source
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS.*git lfs pull"),
         (b"\n<!DOCTYPE html>\n<html>", "a web page.*login"),
-        (gzip.compress(b"x"), "a gzip archive.*gunzip"),
+        (gzip.compress(b"x", mtime=0), "a gzip archive.*gunzip"),
         (b"GGUF\x03\0\0\0", "GGUF"),
         (b"\x93NUMPY\x01\0", "numpy.load"),
         (b"\x10\0\0\0\0\0\0\0{}", r"ends in \.safetensors"),
