@@ -88,8 +88,8 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "_C", "__config__", "_custom_ops", "_dynamo", "_higher_order_ops", "accelerator", "alias", "amp", "ao",
-        "backends", "checkpoint", "compiler", "cpu", "cuda", "distributed", "distributions", "fft", "func",
+        "_C", "__config__", "_custom_ops", "_dynamo", "_higher_order_ops", "_tensor_str", "accelerator", "alias", "amp", "ao",
+        "backends", "checkpoint", "classes", "compiler", "cpu", "cuda", "distributed", "distributions", "fft", "func",
         "functional", "futures", "fx", "hub", "inspect", "jit", "library", "linalg", "masked", "models", "mps",
         "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "quantization", "random", "return_types",
         "serialization", "signal", "special", "storage", "testing", "torch_version", "types", "utils", "version",

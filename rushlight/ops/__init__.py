@@ -15,6 +15,8 @@ def __getattr__(name: str) -> _Any:
         from . import vision as vision
     elif name == "profiler":
         from . import recorded as recorded
+    elif name == "aten":
+        from . import _aten as _aten
     if name in _custom.namespaces:
         return _custom.namespaces[name]
     from .._errors import missing_name

@@ -1,4 +1,5 @@
-"""Owns positions as data: flat positions and coordinates, the first positions of what is not zero, a hash of contents.
+"""Owns positions as data: flat positions and coordinates, the first positions of what is not zero, rows of sparse
+matrices, a hash of contents.
 
 May import the door, reductions and jax.
 """
@@ -84,7 +85,65 @@ def hash_tensor(input, dim=(), *, keepdim=False, mode=0, out=None):
     return _hash(input, dim, keepdim, out=out)
 
 
+@op(name="_convert_indices_from_coo_to_csr", method=False, differentiable=False)
+def _row_starts(rows: Array, size, dtype):
+    return jnp.searchsorted(rows, jnp.arange(size + 1, dtype=rows.dtype), side="left").astype(dtype)
+
+
+def _convert_indices_from_coo_to_csr(input, size, *, out_int32=False, out=None):
+    """Where each of ``size`` rows begins in a sorted list of row numbers, and the list's end.
+
+    Args:
+        input: the rows of a sparse matrix's elements, in order.
+        size: how many rows the matrix has.
+        out_int32: give int32 instead of int64.
+
+    Raises:
+        RuntimeError: more than one dimension.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch._convert_indices_from_coo_to_csr(torch.tensor([0, 0, 2]), 3)
+        tensor([0, 2, 2, 3])
+    """
+    if input.dim() > 1:
+        raise RuntimeError(f"Input is supposed to be a vector, but got {input.dim()} dimensional tensor.")
+    return _row_starts(input.reshape(-1), size, "int32" if out_int32 else "int64", out=out)
+
+
+@op(name="_convert_indices_from_csr_to_coo", method=False, differentiable=False)
+def _rows_and_columns(starts: Array, columns: Array, dtype, transpose):
+    count = columns.shape[0]
+    rows = jnp.searchsorted(starts, jnp.arange(count, dtype=starts.dtype), side="right") - 1
+    pair = (columns, rows) if transpose else (rows, columns)
+    return jnp.stack([one.astype(dtype) for one in pair])
+
+
+def _convert_indices_from_csr_to_coo(crow_indices, col_indices, *, out_int32=False, transpose=False, out=None):
+    """The rows and columns of a sparse matrix's elements, from where its rows begin and the columns.
+
+    Args:
+        out_int32: give int32 instead of int64.
+        transpose: columns first.
+
+    Raises:
+        NotImplementedError: a batch of matrices.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch._convert_indices_from_csr_to_coo(torch.tensor([0, 2, 2, 3]), torch.tensor([1, 2, 0]))
+        tensor([[0, 0, 2],
+                [1, 2, 0]])
+    """
+    if crow_indices.dim() != 1 or col_indices.dim() != 1:
+        raise not_supported("_convert_indices_from_csr_to_coo() of a batch", "Convert one matrix at a time.")
+    return _rows_and_columns(crow_indices, col_indices, "int32" if out_int32 else "int64", transpose, out=out)
+
+
 for _function in (nonzero_static, hash_tensor):
     attach(_function.__name__, _function)
 
-__all__ = ["hash_tensor", "nonzero_static", "unravel_index"]
+__all__ = [
+    "_convert_indices_from_coo_to_csr", "_convert_indices_from_csr_to_coo", "hash_tensor", "nonzero_static",
+    "unravel_index",
+]  # fmt: skip

@@ -236,7 +236,7 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False, out=None
 
 
 @op(name="segment_reduce", method=False)
-def _segment_reduce(data: Array, lengths: Array | None, offsets: Array | None, reduce, axis, initial):
+def _reduce_segments(data: Array, lengths: Array | None, offsets: Array | None, reduce, axis, initial):
     if offsets is None:
         assert lengths is not None
         ends = jnp.cumsum(lengths, -1)
@@ -275,11 +275,13 @@ def segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, ax
         raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
     if lengths is None and offsets is None:
         raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
-    return _segment_reduce(data, lengths, offsets if lengths is None else None, reduce, wrap_dim(axis, data.dim()),
-                           None if initial is None else float(initial))  # fmt: skip
+    return _reduce_segments(data, lengths, offsets if lengths is None else None, reduce, wrap_dim(axis, data.dim()),
+                            None if initial is None else float(initial))  # fmt: skip
 
+
+_segment_reduce = segment_reduce  # the name that torch itself gives it besides
 
 for _function in (cov, corrcoef):
     attach(_function.__name__, _function)
 
-__all__ = ["corrcoef", "cov", "gradient", "histogramdd", "segment_reduce"]
+__all__ = ["_segment_reduce", "corrcoef", "cov", "gradient", "histogramdd", "segment_reduce"]

@@ -14,18 +14,9 @@ from .._errors import not_supported
 from .._graph.modes import state
 from .._tensor.program import OpNode
 from .._tensor.tensor import Tensor
-from ..ops import _custom, _execute, _op
+from ..ops import _execute, _op
+from ..ops._aten import OpName
 from ..ops._dual import paused
-
-# What the operators are called below torch's functions, where it is another name.
-_LOWER = {
-    "matmul": ("mm", "bmm", "mv", "dot"), "linear": ("addmm", "mm"), "conv1d": ("convolution",),
-    "conv2d": ("convolution",), "conv3d": ("convolution",), "softmax": ("_softmax",), "log_softmax": ("_log_softmax",),
-    "scaled_dot_product_attention": (
-        "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention",
-        "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_cudnn_attention",
-    ),
-}  # fmt: skip
 
 
 class CheckpointPolicy(enum.Enum):
@@ -49,54 +40,6 @@ class SelectiveCheckpointContext:
 
     def __init__(self, *, is_recompute: bool = False, op_output: Any = None):
         self.is_recompute, self.op_output = is_recompute, op_output
-
-
-class OpName:
-    """``torch.ops.aten.mm.default``: the name of an operator, to compare and to call.
-
-    An operator has all the names that torch gives to the parts which it is made of there: what ``matmul`` runs is
-    equal to ``mm`` and to ``bmm``.
-    """
-
-    def __init__(self, name: str):
-        self.name = name
-        self.names = {name, *_LOWER.get(name, ())}
-
-    def __eq__(self, other: Any) -> bool:
-        if isinstance(other, OpName):
-            return not self.names.isdisjoint(other.names)
-        found = getattr(other, "name", None) if isinstance(other, _op.Op) else getattr(other, "__name__", None)
-        return found in self.names
-
-    def __hash__(self) -> int:
-        return hash(OpName)  # equal names may be written differently
-
-    def __repr__(self) -> str:
-        return f"<OpOverload(op='aten.{self.name}', overload='default')>"
-
-    def __getattr__(self, overload: str) -> OpName:
-        if overload.startswith("_"):
-            raise AttributeError(overload)
-        return self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        found = _op.REGISTRY.get(self.name)
-        if found is None:
-            raise not_supported(f"calling torch.ops.aten.{self.name}", "Call the function of torch.")
-        return found(*args, **kwargs)
-
-
-class _Aten:
-    """``torch.ops.aten``: any name, for comparison."""
-
-    def __getattr__(self, name: str) -> OpName:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return OpName(name)
-
-
-_aten: Any = _Aten()
-_custom.namespaces.setdefault("aten", _aten)
 
 
 class _Watch:
