@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._tensor.tensor import Tensor
-from .utils import lazy_property, logits_to_probs, probs_to_logits
+from .utils import broadcast_all, lazy_property, logits_to_probs, probs_to_logits
 
 
 def one_of(probs: Any, logits: Any) -> None:
@@ -45,6 +45,18 @@ class Odds:
     def param_shape(self) -> Any:
         """The shape of the parameter."""
         return self._param.size()
+
+    def _take(self, probs: Any, logits: Any, *others: Any) -> list:
+        """Keep the one that is given, broadcast with others; gives these.
+
+        Raises:
+            ValueError: both are given, or neither.
+        """
+        one_of(probs, logits)
+        name, given = ("logits", logits) if probs is None else ("probs", probs)
+        *kept, self._param = broadcast_all(*others, given)
+        setattr(self, name, self._param)
+        return kept
 
     def _new(self, *args: Any, **kwargs: Any) -> Tensor:
         return self._param.new(*args, **kwargs)

@@ -11,7 +11,7 @@ from ..ops.creation import arange
 from ..ops.nn_loss import binary_cross_entropy_with_logits
 from ..ops.random import bernoulli
 from . import constraints
-from ._odds import Odds, counted, one_of
+from ._odds import Odds, counted
 from .distribution import _NONE
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all, choose
@@ -41,13 +41,7 @@ class Bernoulli(Odds, ExponentialFamily):
     _tensors = ("probs", "logits", "_param")
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            (given,) = broadcast_all(probs)
-            self.probs = self._param = given
-        else:
-            (given,) = broadcast_all(logits)
-            self.logits = self._param = given
+        self._take(probs, logits)
         super().__init__(self._param.size(), validate_args=validate_args)
 
     mean = property(lambda self: self.probs)

@@ -9,9 +9,8 @@ from .._tensor.tensor import Tensor
 from ..ops.creation import arange
 from ..ops.random import binomial
 from . import constraints
-from ._odds import Odds, counted, one_of
+from ._odds import Odds, counted
 from .distribution import _NONE, Distribution
-from .utils import broadcast_all
 
 
 def _positive_part(x: Tensor) -> Tensor:
@@ -43,13 +42,7 @@ class Binomial(Odds, Distribution):
     def __init__(
         self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            total_count, given = broadcast_all(total_count, probs)
-            self.probs = self._param = given
-        else:
-            total_count, given = broadcast_all(total_count, logits)
-            self.logits = self._param = given
+        (total_count,) = self._take(probs, logits, total_count)
         self.total_count = total_count.type_as(self._param)
         super().__init__(self._param.size(), validate_args=validate_args)
 

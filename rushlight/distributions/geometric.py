@@ -9,7 +9,7 @@ from .._graph.modes import no_grad
 from .._tensor.tensor import Tensor
 from ..ops.nn_loss import binary_cross_entropy_with_logits
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import Odds
 from .distribution import _NONE, Distribution, _all_true
 from .utils import broadcast_all, choose
 
@@ -31,13 +31,7 @@ class Geometric(Odds, Distribution):
     _tensors = ("probs", "logits", "_param")
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            (given,) = broadcast_all(probs)
-            self.probs = self._param = given
-        else:
-            (given,) = broadcast_all(logits)
-            self.logits = self._param = given
+        self._take(probs, logits)
         super().__init__(self._param.size(), validate_args=validate_args)
         if self._validate_args and probs is not None:
             value = self._param

@@ -1,4 +1,4 @@
-"""Owns ``HalfNormal``. May import ``Normal``, ``TransformedDistribution`` and constraints."""
+"""Owns ``HalfNormal``, and what it shares with ``HalfCauchy``. May import ``Normal`` and what it is transformed by."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from .transforms import AbsTransform
 from .utils import choose
 
 
-class HalfNormal(TransformedDistribution):
-    """The size of normal numbers around zero.
+class Half(TransformedDistribution):
+    """The size of numbers whose distribution is symmetric around zero.
 
     Args:
-        scale: their standard deviation.
+        scale: that of the numbers.
         validate_args: check parameters and samples.
     """
 
     arg_constraints = {"scale": constraints.positive}
     support = constraints.nonnegative
     has_rsample = True
+    _whole: Any
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(Normal(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
+        super().__init__(self._whole(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return super().expand(batch_shape, self._get_checked_instance(HalfNormal, _instance))
+        home = next(c for c in type(self).__mro__ if "_whole" in c.__dict__)
+        return super().expand(batch_shape, self._get_checked_instance(home, _instance))
 
     scale = property(lambda self: self.base_dist.scale)
-    mean = property(lambda self: self.scale * math.sqrt(2 / math.pi))
-    mode = property(lambda self: self.scale * 0)
-    variance = property(lambda self: self.scale.pow(2) * (1 - 2 / math.pi))
 
     def log_prob(self, value: Tensor) -> Any:
         self._checked(value)
@@ -49,6 +48,20 @@ class HalfNormal(TransformedDistribution):
 
     def entropy(self) -> Tensor:
         return self.base_dist.entropy() - math.log(2)
+
+
+class HalfNormal(Half):
+    """The size of normal numbers around zero.
+
+    Args:
+        scale: their standard deviation.
+        validate_args: check parameters and samples.
+    """
+
+    _whole = Normal
+    mean = property(lambda self: self.scale * math.sqrt(2 / math.pi))
+    mode = property(lambda self: self.scale * 0)
+    variance = property(lambda self: self.scale.pow(2) * (1 - 2 / math.pi))
 
 
 __all__ = ["HalfNormal"]

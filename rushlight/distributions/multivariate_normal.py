@@ -35,7 +35,44 @@ def _precision_to_scale_tril(precision: Tensor) -> Tensor:
     return solve_triangular(factor, one, upper=False)
 
 
-class MultivariateNormal(Distribution):
+class OneOfThree:
+    """A covariance, its inverse or its Cholesky factor; the other two are computed when asked for."""
+
+    _batch_shape: Any
+    _unbroadcasted_scale_tril: Tensor
+
+    @staticmethod
+    def _one(refuse: type[Exception], **given: Tensor | None) -> tuple[str, Tensor]:
+        """The name of the one that is given, and the matrix."""
+        chosen = [(name, matrix) for name, matrix in given.items() if matrix is not None]
+        if len(chosen) != 1:
+            raise refuse("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
+        return chosen[0]
+
+    def _factor(self, name: str, matrix: Tensor) -> None:
+        factor = {"covariance_matrix": cholesky, "precision_matrix": _precision_to_scale_tril}.get(name)
+        self._unbroadcasted_scale_tril = matrix if factor is None else factor(matrix)
+
+    def _spread(self, matrix: Tensor) -> Tensor:
+        return matrix.expand((*self._batch_shape, *matrix.shape[-2:]))
+
+    @lazy_property
+    def scale_tril(self) -> Tensor:
+        """The Cholesky factor of the covariance."""
+        return self._spread(self._unbroadcasted_scale_tril)
+
+    @lazy_property
+    def covariance_matrix(self) -> Tensor:
+        """The covariance."""
+        return self._spread(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
+
+    @lazy_property
+    def precision_matrix(self) -> Tensor:
+        """The inverse of the covariance."""
+        return self._spread(cholesky_inverse(self._unbroadcasted_scale_tril))
+
+
+class MultivariateNormal(OneOfThree, Distribution):
     """The normal distribution of vectors.
 
     Args:
@@ -72,13 +109,9 @@ class MultivariateNormal(Distribution):
     ) -> None:  # fmt: skip
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        given = {
-            "covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril
-        }  # fmt: skip
-        chosen = [(name, matrix) for name, matrix in given.items() if matrix is not None]
-        if len(chosen) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
-        name, matrix = chosen[0]
+        name, matrix = self._one(
+            ValueError, covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril
+        )
         if matrix.dim() < 2:
             what = "scale_tril matrix" if name == "scale_tril" else name
             raise ValueError(f"{what} must be at least two-dimensional, with optional leading batch dimensions")
@@ -86,29 +119,7 @@ class MultivariateNormal(Distribution):
         setattr(self, name, matrix.expand((*batch_shape, -1, -1)))
         self.loc = loc.expand((*batch_shape, -1))
         super().__init__(batch_shape, self.loc.shape[-1:], validate_args=validate_args)
-        if name == "scale_tril":
-            self._unbroadcasted_scale_tril = matrix
-        else:
-            factor = cholesky if name == "covariance_matrix" else _precision_to_scale_tril
-            self._unbroadcasted_scale_tril = factor(matrix)
-
-    def _spread(self, matrix: Tensor) -> Tensor:
-        return matrix.expand((*self._batch_shape, *self._event_shape, *self._event_shape))
-
-    @lazy_property
-    def scale_tril(self) -> Tensor:
-        """The Cholesky factor of the covariance."""
-        return self._spread(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self) -> Tensor:
-        """The covariance."""
-        return self._spread(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
-
-    @lazy_property
-    def precision_matrix(self) -> Tensor:
-        """The inverse of the covariance."""
-        return self._spread(cholesky_inverse(self._unbroadcasted_scale_tril))
+        self._factor(name, matrix)
 
     mean = mode = property(lambda self: self.loc)
 

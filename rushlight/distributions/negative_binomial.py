@@ -9,10 +9,9 @@ from .._tensor.tensor import Tensor
 from ..nn.functional import logsigmoid
 from ..ops.random import poisson
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import Odds
 from .distribution import _NONE, Distribution
 from .gamma import Gamma
-from .utils import broadcast_all
 
 
 class NegativeBinomial(Odds, Distribution):
@@ -44,13 +43,7 @@ class NegativeBinomial(Odds, Distribution):
     def __init__(
         self, total_count: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        one_of(probs, logits)
-        if probs is not None:
-            total_count, given = broadcast_all(total_count, probs)
-            self.probs = self._param = given
-        else:
-            total_count, given = broadcast_all(total_count, logits)
-            self.logits = self._param = given
+        (total_count,) = self._take(probs, logits, total_count)
         self.total_count = total_count.type_as(self._param)
         super().__init__(self._param.size(), validate_args=validate_args)
 

@@ -10,7 +10,7 @@ from typing import Any
 from .._tensor.tensor import Tensor
 from ..ops.random import rand
 from . import constraints
-from ._odds import Odds, one_of
+from ._odds import Odds
 from .distribution import _NONE, Distribution
 from .transformed_distribution import TransformedDistribution
 from .transforms import SigmoidTransform
@@ -39,12 +39,8 @@ class LogitRelaxedBernoulli(Odds, Distribution):
     def __init__(
         self, temperature: Tensor, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        one_of(probs, logits)
+        self._take(probs, logits)
         self.temperature = temperature
-        if probs is not None:
-            (self.probs,) = (self._param,) = broadcast_all(probs)
-        else:
-            (self.logits,) = (self._param,) = broadcast_all(logits)
         super().__init__(self._param.size(), validate_args=validate_args)
 
     def rsample(self, sample_shape: Any = _NONE) -> Tensor:

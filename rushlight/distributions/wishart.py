@@ -10,7 +10,7 @@ from .. import dtypes
 from .._tensor.tensor import Tensor
 from ..ops.creation import arange, tensor
 from ..ops.diagonals import diag_embed
-from ..ops.linalg_factor import cholesky, cholesky_inverse, cholesky_solve
+from ..ops.linalg_factor import cholesky_solve
 from ..ops.linalg_solve import slogdet
 from ..ops.special import mvlgamma
 from ..ops.strided import broadcast_shapes
@@ -18,13 +18,13 @@ from . import constraints
 from .chi2 import Chi2
 from .distribution import _NONE
 from .exp_family import ExponentialFamily
-from .multivariate_normal import _precision_to_scale_tril
-from .utils import choose, lazy_property, standard_normal, vec_to_tril_matrix
+from .multivariate_normal import OneOfThree
+from .utils import choose, standard_normal, vec_to_tril_matrix
 
 _LOG_2 = math.log(2)
 
 
-class Wishart(ExponentialFamily):
+class Wishart(OneOfThree, ExponentialFamily):
     """The distribution of ``df`` times the sample covariance of normal vectors.
 
     Args:
@@ -52,13 +52,10 @@ class Wishart(ExponentialFamily):
         self, df: Any, covariance_matrix: Tensor | None = None, precision_matrix: Tensor | None = None,
         scale_tril: Tensor | None = None, validate_args: bool | None = None,
     ) -> None:  # fmt: skip
-        given = {
-            "covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril,
-        }  # fmt: skip
-        chosen = [(name, matrix) for name, matrix in given.items() if matrix is not None]
-        if len(chosen) != 1:
-            raise AssertionError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
-        name, matrix = chosen[0]
+        name, matrix = self._one(
+            AssertionError, covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+            scale_tril=scale_tril,
+        )  # fmt: skip
         if matrix.dim() < 2:
             raise ValueError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
         size = matrix.shape[-1]
@@ -77,11 +74,7 @@ class Wishart(ExponentialFamily):
                 stacklevel=2,
             )
         super().__init__(batch_shape, matrix.shape[-2:], validate_args=validate_args)
-        if name == "scale_tril":
-            self._unbroadcasted_scale_tril = matrix
-        else:
-            factor = cholesky if name == "covariance_matrix" else _precision_to_scale_tril
-            self._unbroadcasted_scale_tril = factor(matrix)
+        self._factor(name, matrix)
         self._dist_chi2 = self._chi2()
 
     def _chi2(self) -> Chi2:
@@ -101,24 +94,6 @@ class Wishart(ExponentialFamily):
         new._validate_args = self._validate_args
         new._dist_chi2 = new._chi2()
         return new
-
-    def _spread(self, matrix: Tensor) -> Tensor:
-        return matrix.expand((*self._batch_shape, *self._event_shape))
-
-    @lazy_property
-    def scale_tril(self) -> Tensor:
-        """The Cholesky factor of the covariance."""
-        return self._spread(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self) -> Tensor:
-        """The covariance."""
-        return self._spread(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
-
-    @lazy_property
-    def precision_matrix(self) -> Tensor:
-        """The inverse of the covariance."""
-        return self._spread(cholesky_inverse(self._unbroadcasted_scale_tril))
 
     mean = property(lambda self: self.df[..., None, None] * self.covariance_matrix)
 

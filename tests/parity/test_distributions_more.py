@@ -78,7 +78,7 @@ def gather(t, name):
     for what in ("mean", "variance", "stddev", "mode"):
         found[what] = attempt(lambda what=what: getattr(made, what))
     for what in ("covariance_matrix", "precision_matrix", "scale_tril", "loc", "scale", "probs", "logits", "df"):
-        if what in vars(type(made)) or what in vars(made):
+        if hasattr(made, what):
             found[what] = getattr(made, what)
     found["entropy"] = attempt(made.entropy)
     u = t.tensor([0.2, 0.7], dtype=dtype)
