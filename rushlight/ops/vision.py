@@ -105,13 +105,20 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 # -- regions ----------------------------------------------------------------------------------------------------
 
 
-def _regions(input: Tensor, rois: Tensor, message: str) -> tuple[Tensor, Tensor]:
-    """The two as the operators take them; no gradient goes to the regions."""
+def _regions(
+    input: Tensor, rois: Tensor, height: int, width: int, message: str, own: bool = False
+) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """The two as the operators take them, and the size of grids, whose bins may have channels of their own."""
     input, rois = _steady(input, rois)
     _check(rois.dim() == 2 and rois.shape[1] == 5, "Tensor rois should have shape as Tensor[K, 5]")
     _check(input.dim() == 4, f"input should be a 4d tensor, got {input.dim()}D")
     _check(input.dtype is rois.dtype, message)
-    return input, rois.detach()
+    fits = not own or input.shape[1] % (height * width) == 0
+    _check(fits, "input channels must be a multiple of pooling height * pooling width")
+    return input, rois.detach(), (int(height), int(width))  # no gradient goes to the regions
+
+
+_ALIGN, _POOL = "input should have the same type as rois", "input and rois must have the same dtype"
 
 
 def _grid(rois: Tensor, scale: float, size: tuple[int, int], ratio: int, forced: bool) -> tuple[int, int]:
@@ -155,18 +162,10 @@ def roi_align(
         >>> torch.ops.torchvision.roi_align(x, torch.tensor([[0.0, 0, 0, 2, 2]]), 1.0, 1, 1, 2, False)
         tensor([[[[5.]]]])
     """
-    dtype = input.dtype
-    input, rois = _regions(input, rois, "input should have the same type as rois")
-    size = int(pooled_height), int(pooled_width)
+    maps, rois, size = _regions(input, rois, pooled_height, pooled_width, _ALIGN)
     grid = _grid(rois, spatial_scale, size, sampling_ratio, not aligned)
-    return _sampled(input, rois, float(spatial_scale), size, int(sampling_ratio), bool(aligned), grid, False).to(dtype)
-
-
-def _channels(input: Tensor, size: tuple[int, int]) -> None:
-    _check(
-        input.shape[1] % (size[0] * size[1]) == 0,
-        "input channels must be a multiple of pooling height * pooling width",
-    )
+    out = _sampled(maps, rois, float(spatial_scale), size, int(sampling_ratio), bool(aligned), grid, False)
+    return out.to(input.dtype)
 
 
 def _mapping(input: Tensor, rois: Tensor, size: tuple[int, int]) -> Tensor:
@@ -191,13 +190,10 @@ def ps_roi_align(
     Raises:
         RuntimeError: other shapes, or two types.
     """
-    dtype = input.dtype
-    input, rois = _regions(input, rois, "input should have the same type as rois")
-    size = int(pooled_height), int(pooled_width)
-    _channels(input, size)
+    maps, rois, size = _regions(input, rois, pooled_height, pooled_width, _ALIGN, own=True)
     grid = _grid(rois, spatial_scale, size, sampling_ratio, False)
-    out = _sampled(input, rois, float(spatial_scale), size, int(sampling_ratio), True, grid, True)
-    return out.to(dtype), _mapping(input, rois, size)
+    out = _sampled(maps, rois, float(spatial_scale), size, int(sampling_ratio), True, grid, True)
+    return out.to(input.dtype), _mapping(input, rois, size)
 
 
 def roi_pool(
@@ -216,10 +212,9 @@ def roi_pool(
     Raises:
         RuntimeError: other shapes, or two types.
     """
-    dtype = input.dtype
-    input, rois = _regions(input, rois, "input and rois must have the same dtype")
-    out, where = _roi_pool(input, rois, float(spatial_scale), (int(pooled_height), int(pooled_width)))
-    return out.to(dtype), where
+    maps, rois, size = _regions(input, rois, pooled_height, pooled_width, _POOL)
+    out, where = _roi_pool(maps, rois, float(spatial_scale), size)
+    return out.to(input.dtype), where
 
 
 def ps_roi_pool(
@@ -240,11 +235,8 @@ def ps_roi_pool(
     Raises:
         RuntimeError: other shapes, or two types.
     """
-    dtype = input.dtype
-    input, rois = _regions(input, rois, "input and rois must have the same dtype")
-    size = int(pooled_height), int(pooled_width)
-    _channels(input, size)
-    return _ps_roi_pool(input, rois, float(spatial_scale), size).to(dtype), _mapping(input, rois, size)
+    maps, rois, size = _regions(input, rois, pooled_height, pooled_width, _POOL, own=True)
+    return _ps_roi_pool(maps, rois, float(spatial_scale), size).to(input.dtype), _mapping(input, rois, size)
 
 
 # -- deformable convolution -------------------------------------------------------------------------------------

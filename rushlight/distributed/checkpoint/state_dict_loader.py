@@ -6,7 +6,6 @@ May import the planners, the folder and _errors.
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from ..._device import cpu
@@ -18,7 +17,7 @@ from .api import step
 from .default_planner import DefaultLoadPlanner, planner_of
 from .filesystem import FileSystemReader
 from .metadata import Metadata, TensorStorageMetadata
-from .state_dict_saver import storage_of
+from .state_dict_saver import renamed, storage_of
 from .stateful import Stateful
 
 
@@ -126,11 +125,7 @@ def load_state_dict(
     Raises:
         CheckpointException: it could not be read.
     """
-    warnings.warn(
-        "`load_state_dict` is deprecated and will be removed in future versions. Please use `load` instead.",
-        FutureWarning,
-        stacklevel=2,
-    )
+    renamed("load_state_dict", "load")
     storage_reader.reset()
     _load_state_dict(state_dict, storage_reader, planner=planner)
 

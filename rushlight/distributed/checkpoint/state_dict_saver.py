@@ -35,6 +35,12 @@ def storage_of(storage: Any, checkpoint_id: str | os.PathLike | None, kind: type
     return kind(checkpoint_id)
 
 
+def renamed(old: str, new: str) -> None:
+    """Warn the caller of a function whose name is old."""
+    text = f"`{old}` is deprecated and will be removed in future versions. Please use `{new}` instead."
+    warnings.warn(text, FutureWarning, stacklevel=3)
+
+
 def _states(state_dict: dict[str, Any]) -> dict[str, Any]:
     return {key: one.state_dict() if isinstance(one, Stateful) else one for key, one in state_dict.items()}
 
@@ -99,11 +105,7 @@ def save_state_dict(
     Raises:
         CheckpointException: it could not be written.
     """
-    warnings.warn(
-        "`save_state_dict` is deprecated and will be removed in future versions. Please use `save` instead.",
-        FutureWarning,
-        stacklevel=2,
-    )
+    renamed("save_state_dict", "save")
     storage_writer.reset()
     return _save_state_dict(state_dict, storage_writer, planner)
 

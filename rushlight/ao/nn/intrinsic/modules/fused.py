@@ -16,7 +16,20 @@ class _FusedModule(nn.Sequential):
 
 
 class _Parts(_FusedModule):
-    """A container of modules of given types, in order; calls one after the other."""
+    """A container of modules of given types, in order; calls one after the other.
+
+    Raises:
+        TypeError: too many or too few modules.
+        AssertionError: modules of other types.
+
+    Example:
+        >>> from rushlight import nn
+        >>> ConvReLU1d(nn.Conv1d(2, 3, 1), nn.ReLU())
+        ConvReLU1d(
+          (0): Conv1d(2, 3, kernel_size=(1,), stride=(1,))
+          (1): ReLU()
+        )
+    """
 
     _parts: dict[str, type] = {}
 
@@ -33,109 +46,27 @@ class _Parts(_FusedModule):
         super().__init__(*parts)
 
 
-class ConvReLU1d(_Parts):
-    """``Conv1d``, then ``ReLU``.
-
-    Args:
-        conv, relu: the modules.
-
-    Raises:
-        AssertionError: modules of other types, here as for all containers of this file.
-
-    Example:
-        >>> from rushlight import nn
-        >>> ConvReLU1d(nn.Conv1d(2, 3, 1), nn.ReLU())
-        ConvReLU1d(
-          (0): Conv1d(2, 3, kernel_size=(1,), stride=(1,))
-          (1): ReLU()
-        )
-    """
-
-    _parts = {"conv": nn.Conv1d, "relu": nn.ReLU}
+def _container(name: str, **parts: type) -> Any:
+    """A container of modules of these types, in this order."""
+    *most, last = [f"``{kind.__name__}``" for kind in parts.values()]
+    return type(name, (_Parts,), {"__doc__": f"{', '.join(most)}, then {last}.", "_parts": parts})
 
 
-class ConvReLU2d(_Parts):
-    """``Conv2d``, then ``ReLU``."""
-
-    _parts = {"conv": nn.Conv2d, "relu": nn.ReLU}
-
-
-class ConvReLU3d(_Parts):
-    """``Conv3d``, then ``ReLU``."""
-
-    _parts = {"conv": nn.Conv3d, "relu": nn.ReLU}
-
-
-class LinearReLU(_Parts):
-    """``Linear``, then ``ReLU``."""
-
-    _parts = {"linear": nn.Linear, "relu": nn.ReLU}
-
-
-class ConvBn1d(_Parts):
-    """``Conv1d``, then ``BatchNorm1d``."""
-
-    _parts = {"conv": nn.Conv1d, "bn": nn.BatchNorm1d}
-
-
-class ConvBn2d(_Parts):
-    """``Conv2d``, then ``BatchNorm2d``."""
-
-    _parts = {"conv": nn.Conv2d, "bn": nn.BatchNorm2d}
-
-
-class ConvBn3d(_Parts):
-    """``Conv3d``, then ``BatchNorm3d``."""
-
-    _parts = {"conv": nn.Conv3d, "bn": nn.BatchNorm3d}
-
-
-class ConvBnReLU1d(_Parts):
-    """``Conv1d``, ``BatchNorm1d``, then ``ReLU``."""
-
-    _parts = {"conv": nn.Conv1d, "bn": nn.BatchNorm1d, "relu": nn.ReLU}
-
-
-class ConvBnReLU2d(_Parts):
-    """``Conv2d``, ``BatchNorm2d``, then ``ReLU``."""
-
-    _parts = {"conv": nn.Conv2d, "bn": nn.BatchNorm2d, "relu": nn.ReLU}
-
-
-class ConvBnReLU3d(_Parts):
-    """``Conv3d``, ``BatchNorm3d``, then ``ReLU``."""
-
-    _parts = {"conv": nn.Conv3d, "bn": nn.BatchNorm3d, "relu": nn.ReLU}
-
-
-class BNReLU2d(_Parts):
-    """``BatchNorm2d``, then ``ReLU``."""
-
-    _parts = {"batch_norm": nn.BatchNorm2d, "relu": nn.ReLU}
-
-
-class BNReLU3d(_Parts):
-    """``BatchNorm3d``, then ``ReLU``."""
-
-    _parts = {"batch_norm": nn.BatchNorm3d, "relu": nn.ReLU}
-
-
-class LinearBn1d(_Parts):
-    """``Linear``, then ``BatchNorm1d``."""
-
-    _parts = {"linear": nn.Linear, "bn": nn.BatchNorm1d}
-
-
-class LinearLeakyReLU(_Parts):
-    """``Linear``, then ``LeakyReLU``."""
-
-    _parts = {"linear": nn.Linear, "leaky_relu": nn.LeakyReLU}
-
-
-class LinearTanh(_Parts):
-    """``Linear``, then ``Tanh``."""
-
-    _parts = {"linear": nn.Linear, "tanh": nn.Tanh}
+ConvReLU1d = _container("ConvReLU1d", conv=nn.Conv1d, relu=nn.ReLU)
+ConvReLU2d = _container("ConvReLU2d", conv=nn.Conv2d, relu=nn.ReLU)
+ConvReLU3d = _container("ConvReLU3d", conv=nn.Conv3d, relu=nn.ReLU)
+LinearReLU = _container("LinearReLU", linear=nn.Linear, relu=nn.ReLU)
+ConvBn1d = _container("ConvBn1d", conv=nn.Conv1d, bn=nn.BatchNorm1d)
+ConvBn2d = _container("ConvBn2d", conv=nn.Conv2d, bn=nn.BatchNorm2d)
+ConvBn3d = _container("ConvBn3d", conv=nn.Conv3d, bn=nn.BatchNorm3d)
+ConvBnReLU1d = _container("ConvBnReLU1d", conv=nn.Conv1d, bn=nn.BatchNorm1d, relu=nn.ReLU)
+ConvBnReLU2d = _container("ConvBnReLU2d", conv=nn.Conv2d, bn=nn.BatchNorm2d, relu=nn.ReLU)
+ConvBnReLU3d = _container("ConvBnReLU3d", conv=nn.Conv3d, bn=nn.BatchNorm3d, relu=nn.ReLU)
+BNReLU2d = _container("BNReLU2d", batch_norm=nn.BatchNorm2d, relu=nn.ReLU)
+BNReLU3d = _container("BNReLU3d", batch_norm=nn.BatchNorm3d, relu=nn.ReLU)
+LinearBn1d = _container("LinearBn1d", linear=nn.Linear, bn=nn.BatchNorm1d)
+LinearLeakyReLU = _container("LinearLeakyReLU", linear=nn.Linear, leaky_relu=nn.LeakyReLU)
+LinearTanh = _container("LinearTanh", linear=nn.Linear, tanh=nn.Tanh)
 
 
 class ConvAdd2d(_FusedModule):
