@@ -3,6 +3,8 @@
 PyTorch's module system and training loop, without PyTorch, on XLA.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from . import config as _config
 
 _config.apply()
@@ -77,7 +79,9 @@ from .random import (
     set_rng_state,
 )
 from . import autograd
-from .checkpoint import load, save
+
+if _TYPE_CHECKING:
+    from .checkpoint import load, save
 
 # numpy's names of keywords (axis=, keepdims=), in the functions that are built from operators.
 _export(globals())
@@ -99,6 +103,8 @@ _LAZY = frozenset(
 # Names whose subpackage loads on first use.
 _LAZY_NAMES = {
     "compile": "compiler",
+    "load": "checkpoint",
+    "save": "checkpoint",
     "vmap": "func",
     "AcceleratorError": "cuda.errors",
     "DisableTorchFunction": "_C",
@@ -143,3 +149,10 @@ def __getattr__(name: str):
     if name == "torch":
         return importlib.import_module(__name__)  # torch.torch is torch
     raise _missing_name(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_LAZY_NAMES})
+
+
+_config.imported()

@@ -6,6 +6,7 @@ May import jax and the standard library. ``RUSHLIGHT_NO_TUNING=1`` leaves everyt
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import sys
@@ -72,8 +73,29 @@ def convolution_options(work: float) -> dict | None:
     return _CONVOLUTIONS if work > LARGE_CONVOLUTION and jax.default_backend() == "cpu" else None
 
 
+_collecting = False
+
+
 def apply() -> None:
-    """Apply the settings; rushlight's first import calls this."""
+    """Apply the settings; rushlight's first import begins with this, and ends with ``imported``."""
+    global _collecting
+    # Nothing that importing makes is garbage, and looking for it takes as long as all the rest.
+    _collecting = gc.isenabled()
+    gc.disable()
+    try:
+        _apply()
+    except BaseException:
+        imported()
+        raise
+
+
+def imported() -> None:
+    """Collect garbage again."""
+    if _collecting:
+        gc.enable()
+
+
+def _apply() -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
