@@ -6,7 +6,7 @@ May import jax alone.
 from __future__ import annotations
 
 import functools
-from types import CellType
+from types import CellType, ModuleType
 
 import jax.numpy as jnp
 
@@ -126,21 +126,25 @@ def _row(n: int):
 
 
 def put(home, name: str, value) -> None:
-    """Set a global name, a cell, or an attribute of a class or module."""
+    """Set a global name, a cell, or an attribute of a class, module, function or object."""
     if isinstance(home, dict):
         home[name] = value
     elif isinstance(home, CellType):
         home.cell_contents = value
-    else:
+    elif isinstance(home, (type, ModuleType)):
         setattr(home, name, value)
+    else:
+        object.__setattr__(home, name, value)  # of a frozen dataclass too
 
 
 def look_up(home, name: str):
-    """The value of a global name, of a cell, or of an attribute of a class or module."""
+    """The value of a global name, of a cell, or of an attribute of a class, module, function or object."""
     if isinstance(home, dict):
         return home.get(name)
-    if not isinstance(home, CellType):
+    if isinstance(home, (type, ModuleType)):
         return vars(home).get(name)
+    if not isinstance(home, CellType):
+        return getattr(home, name, None)
     try:
         return home.cell_contents
     except ValueError:

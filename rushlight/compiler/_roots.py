@@ -146,8 +146,11 @@ class Found:
             self.globals.append((cell, name, value))
             self.visit(value, depth, name)
             self._add_members(value, _attributes(code), depth)
-        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self.visit(value, depth)
+        for name in ("__defaults__", "__kwdefaults__"):
+            value = getattr(function, name, None)
+            if value:
+                self.globals.append((function, name, value))
+                self.visit(value, depth)
         for name in _names(code):
             value = function.__globals__.get(name, MISSING)
             if value is not MISSING and not isinstance(value, _OPAQUE):
@@ -190,6 +193,9 @@ class Found:
 
     def finish(self) -> None:
         """Look through the methods that may be called of what was found, and note which attributes may be read."""
+        for tensor in list(self.tensors.values()):
+            for name, value in _added(tensor):
+                self.visit(value, 1, name)
         count = -1
         while count != len(self._functions):
             count = len(self._functions)
@@ -200,6 +206,10 @@ class Found:
                 self._add_members(kind, (*self.asked, *_special(kind)), 1)
         if not _ANY.isdisjoint(self.asked or ()):
             self.asked = None
+        for tensor in self.tensors.values():
+            for name, value in _added(tensor):
+                if self.asked is None or name in self.asked:
+                    self.globals.append((tensor, name, value))
 
     def to_watch(self) -> list:
         """The containers that may be read, each with the names that matter of an object's attributes (None: all)."""
@@ -268,14 +278,24 @@ class Found:
                 self.visit(value.__wrapped__, depth + 1)
         elif type(value) is Hook:
             self.visit(value.function, depth + 1)
-        elif hasattr(value, "__dict__"):
-            inside = ours(type(value)) and type(value).__module__ not in _BAGS
-            if inside and hasattr(type(value), "key_storage"):
+        else:
+            self._look_at_object(value, depth)
+
+    def _look_at_object(self, value, depth: int) -> None:
+        kind = type(value)
+        inside = ours(kind) and kind.__module__ not in _BAGS
+        if not inside:
+            self._kinds[kind] = None
+            for name in _slots(kind):
+                item = getattr(value, name, MISSING)
+                if item is not MISSING:
+                    self.globals.append((value, name, item))
+                    self.visit(item, depth + 1, name, name)
+        if hasattr(value, "__dict__"):
+            if inside and hasattr(kind, "key_storage"):
                 self.add_storage(value.key_storage())
-            if inside and hasattr(type(value), "_make_state"):
+            if inside and hasattr(kind, "_make_state"):
                 value._make_state()
-            if not inside:
-                self._kinds[type(value)] = None
             self._inside += inside
             self._look_at_attributes(vars(value), depth + 1)
             self._inside -= inside
@@ -313,6 +333,23 @@ def _attributes(code) -> tuple:
         if isinstance(const, types.CodeType):
             names.update(dict.fromkeys(_attributes(const)))
     return tuple(names)
+
+
+def _added(tensor) -> list:
+    """The attributes that a user put on a tensor."""
+    return [(name, value) for name, value in vars(tensor).items() if not hasattr(type(tensor), name)]
+
+
+@functools.lru_cache(maxsize=512)
+def _slots(kind) -> tuple:
+    """The attributes that objects of a user's class keep in slots."""
+    names = []
+    for home in kind.__mro__:
+        own = vars(home).get("__slots__", ()) if not ours(home) else ()
+        for name in (own,) if isinstance(own, str) else own:
+            private = name[:2] == "__" and name[-2:] != "__"
+            names.append(f"_{home.__name__.lstrip('_')}{name}" if private else name)
+    return tuple(dict.fromkeys(n for n in names if n not in ("__dict__", "__weakref__")))
 
 
 def _special(kind) -> list:

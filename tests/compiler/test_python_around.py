@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import dataclasses
 import itertools
 import random
 import threading
@@ -98,6 +99,55 @@ def test_namespaces_modules_and_deques():
         lambda s, m, *_: setattr(m, "k", 4.0), lambda s, m, w, c: w.append(7.0), lambda s, m, w, c: w.append(8.0),
         lambda s, m, w, c: (c.clear(), c.add(6.0)),
     ]  # fmt: skip
+    follow(make, changes)
+
+
+class Slotted:
+    __slots__ = ("__hidden", "scale")
+
+    def __init__(self):
+        self.scale, self.__hidden = 2.0, 1.0
+
+    def hide(self, value):
+        self.__hidden = value
+
+    def compute(self, x):
+        return x * self.scale + self.__hidden
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    scale: float = 2.0
+
+
+def test_objects_with_slots():
+    def make():
+        slotted, frozen = Slotted(), Frozen()
+        return lambda x: slotted.compute(x) * frozen.scale, slotted, frozen
+
+    changes = [
+        lambda slotted, frozen: setattr(slotted, "scale", 3.0),
+        lambda slotted, frozen: slotted.hide(4.0),
+        lambda slotted, frozen: object.__setattr__(frozen, "scale", 5.0),
+    ]
+    follow(make, changes)
+
+
+def test_defaults_and_attributes_of_tensors():
+    def make():
+        def scaled(x, by=2.0, *, plus=1.0):
+            return x * by + plus
+
+        weight = nn.Parameter(torch.ones(3))
+        weight.gain, weight.settings = 2.0, types.SimpleNamespace(shift=1.0)
+        return lambda x: scaled(x) * weight * weight.gain + weight.settings.shift, scaled, weight
+
+    changes = [
+        lambda scaled, weight: setattr(scaled, "__defaults__", (3.0,)),
+        lambda scaled, weight: scaled.__kwdefaults__.update(plus=4.0),
+        lambda scaled, weight: setattr(weight, "gain", 5.0),
+        lambda scaled, weight: setattr(weight.settings, "shift", 6.0),
+    ]
     follow(make, changes)
 
 
