@@ -247,6 +247,10 @@ _LAZY = {
     "_tensor": "",
     "algorithms": "",
     "nn": "",
+    "rpc": "",
+    "autograd": "",
+    "optim": "",
+    "remote_device": "",
 }
 
 

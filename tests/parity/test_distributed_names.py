@@ -1,5 +1,6 @@
 """The words of sharding, the policies that choose submodules, checkpoint wrappers, and collectives of one process."""
 
+import importlib
 import inspect
 import warnings
 
@@ -149,20 +150,66 @@ def test_words_have_torchs_values():
     assert repr(mixed[0]).replace("rushlight", "torch") == repr(mixed[1])
 
 
-def test_sharding_itself_is_refused():
-    fsdp = rushlight.distributed.fsdp.FullyShardedDataParallel
-    linear = rushlight.nn.Linear(1, 1)
-    for name in ("state_dict_type", "full_optim_state_dict", "scatter_full_optim_state_dict", "optim_state_dict"):
-        assert callable(getattr(torch.distributed.fsdp.FullyShardedDataParallel, name))
-        with pytest.raises(NotImplementedError, match=rf"FullyShardedDataParallel\.{name} .*jax\.sharding"):
-            getattr(fsdp, name)(linear)
-    with pytest.raises(NotImplementedError, match=r"jax\.sharding"):
-        fsdp(linear)
-    assert (
-        fsdp.fsdp_modules(linear)
-        == []
-        == torch.distributed.fsdp.FullyShardedDataParallel.fsdp_modules(torch.nn.Linear(1, 1))
-    )
+def refused(call):
+    try:
+        return call()
+    except Exception as error:
+        return isinstance(error, RuntimeError) or type(error).__name__
+
+
+def of_one_process(lib):
+    meshes = importlib.import_module(f"{lib.__name__}.distributed.device_mesh")
+    parallel = importlib.import_module(f"{lib.__name__}.distributed.tensor.parallel")
+    fsdp = importlib.import_module(f"{lib.__name__}.distributed.fsdp")
+    init = meshes.init_device_mesh
+    line, mesh = init("cpu", (1,)), init("cpu", (1, 1), mesh_dim_names=("dp", "tp"))
+    seen = [
+        repr(line), repr(mesh), repr(mesh["tp"]), repr(mesh["tp", "dp"]), mesh["dp", "tp"] is mesh,
+        mesh.ndim, tuple(mesh.shape), mesh.size(0), mesh.mesh_dim_names, mesh.device_type, mesh.get_rank(),
+        mesh.get_local_rank("tp"), tuple(mesh.get_coordinate()), mesh.mesh.tolist(), str(mesh.mesh.dtype),
+        mesh["tp"] == mesh["tp"], line == init("cpu", (1,)), line == mesh, hash(line) == hash(init("cpu", (1,))),
+        line.get_group().size(), len(mesh.get_all_groups()), repr(mesh._flatten()),
+        repr(meshes.DeviceMesh("cpu", [0])),
+    ]  # fmt: skip
+    for call in (
+        lambda: mesh["xx"], lambda: line["xx"], lambda: mesh.get_local_rank(), lambda: mesh.get_group(),
+        lambda: mesh.get_local_rank("xx"), lambda: init("cpu", (2,)), lambda: init("cpu:0", (1,)),
+        lambda: init("cpu", (1,), mesh_dim_names=("a", "b")),
+        lambda: init("cpu", (1, 1), mesh_dim_names=("a", "a")),
+        lambda: parallel.parallelize_module(model_of(lib), line, 3),
+        lambda: parallel.parallelize_module(model_of(lib), None, {}),
+        lambda: parallel.parallelize_module(lib.nn.ReLU(), line, parallel.ColwiseParallel()),
+        lambda: fsdp.fully_shard(lib.nn.ModuleList(), mesh=line),
+    ):  # fmt: skip
+        seen.append(refused(call))
+    lib.manual_seed(0)
+    model, x = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.Tanh(), lib.nn.Linear(3, 1)), lib.ones(2, 2)
+    seen.append(parallel.parallelize_module(
+        model, line, {"0": parallel.ColwiseParallel(), "[2]": parallel.RowwiseParallel()}
+    ) is model)  # fmt: skip
+    seen.append([round(v, 5) for v in model(x).flatten().tolist()])
+    for plan in ({"zz": parallel.ColwiseParallel()}, None):
+        with pytest.warns(UserWarning, match=r"could not be resolved|call will do nothing"):
+            parallel.parallelize_module(model, line, plan)
+    lib.manual_seed(0)
+    marked = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.Linear(3, 1))
+    fsdp.fully_shard(marked[0], mesh=line)
+    seen += [fsdp.fully_shard(marked, mesh=line) is marked, repr(marked), isinstance(marked, fsdp.FSDPModule)]
+    seen += [[round(v, 5) for v in marked(x).flatten().tolist()], list(marked.state_dict()), marked.unshard()]
+    seen.append(refused(lambda: fsdp.fully_shard(marked, mesh=line)))
+    return seen
+
+
+def test_meshes_plans_and_marks_of_one_process(tmp_path):
+    found = []
+    for lib in (torch, rushlight):
+        store = f"file://{tmp_path / lib.__name__}"
+        lib.distributed.init_process_group("gloo", init_method=store, world_size=1, rank=0)
+        try:
+            found.append(of_one_process(lib))
+        finally:
+            lib.distributed.destroy_process_group()
+    assert found[0] == found[1]
 
 
 def test_placements():
@@ -190,7 +237,7 @@ def test_placements():
     from rushlight.distributed._tensor.device_mesh import init_device_mesh
 
     with pytest.raises(NotImplementedError, match="JAX"):
-        init_device_mesh("cpu", (1,))
+        init_device_mesh("cpu", (2,))
 
 
 def test_collectives_with_gradients(tmp_path):
@@ -257,8 +304,3 @@ def test_words_of_plans():
         with pytest.raises(AssertionError, match="desired module inputs should not be None"):
             module.PrepareModuleInput(input_layouts=part)
     assert found[0] == found[1]
-    linear = rushlight.nn.Linear(1, 1)
-    with pytest.warns(UserWarning, match="will do nothing"):
-        assert ours.parallelize_module(linear) is linear
-    with pytest.raises(NotImplementedError, match=r"jax\.sharding"):
-        ours.parallelize_module(linear, None, ours.ColwiseParallel())

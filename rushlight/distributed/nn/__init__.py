@@ -1,6 +1,6 @@
-"""Owns ``torch.distributed.nn``: collectives through which gradients pass, for a group of one process.
+"""Owns ``torch.distributed.nn``: collectives through which gradients pass, and modules that a worker holds.
 
-May import the file below and _errors.
+May import the files below and _errors.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..._errors import missing_name
 from . import functional as functional
+from .api.remote_module import RemoteModule as RemoteModule
 from .functional import *  # noqa: F403
 
 

@@ -26,7 +26,7 @@ def warn_unregistered(module) -> None:
     mentioned.
     """
     known: set[int] = set()
-    below = list(module.named_modules())
+    below = list(Traversal.named_modules(module))  # a subclass may refuse to list what it holds
     for _, part in below:
         known.add(id(part))
         known.update(map(id, part._parameters.values()))

@@ -1,6 +1,6 @@
-"""Owns the words in which plans say how a layer would be divided over processes, with torch's defaults and forms.
+"""Owns the words in which plans say how a layer is divided over processes, with torch's defaults and forms.
 
-May import the placements and _errors.
+May import the placements, nn and _errors.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...._errors import missing_name
+from ....nn import Embedding, Linear, Module
 from ..placement_types import Replicate, Shard
 
 
@@ -16,6 +17,10 @@ class ParallelStyle:
 
     _shown: tuple[str, ...] = ()
     src_data_rank: int | None = 0
+
+    def _apply(self, module: Module, device_mesh: Any) -> Module:
+        """Divide a layer; with one process, the piece is the whole."""
+        return module
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self._shown)})"
@@ -33,6 +38,14 @@ class _Divided(ParallelStyle):
             # What a layer with divided outputs computes with; with divided inputs, that depends on its kind.
             self.desired_input_layouts = (before,)
         self.use_local_output = use_local_output
+
+    def _apply(self, module: Module, device_mesh: Any) -> Module:
+        if not isinstance(module, Linear | Embedding):
+            raise NotImplementedError(
+                f"{type(self).__name__} currently only support nn.Linear and nn.Embedding! Received "
+                f"{type(module).__name__}."
+            )
+        return module
 
 
 class ColwiseParallel(_Divided):
