@@ -27,3 +27,11 @@ def _slope(multiply, primals, tangents):
     # The derivatives are products of half precision again, which accelerators multiply far faster than float32.
     (a, b), (da, db) = primals, tangents
     return unrounded(multiply, a, b), (multiply(da, b) + multiply(a, db)).astype(jnp.float32)
+
+
+def rounds_later(array) -> bool:
+    """Whether a bias is added to a layer's product before that is rounded: in half precision, on a CPU.
+
+    On a GPU, XLA adds the bias within the product where it can, and torch adds it to a rounded convolution.
+    """
+    return array.dtype in (jnp.float16, jnp.bfloat16) and jax.default_backend() == "cpu"

@@ -1,10 +1,11 @@
 """Owns convolution and its transpose in one, two and three dimensions.
 
-May import the door, the tensor cell, the settings, nn_common and jax.
+May import the door, the tensor cell, the settings, nn_common, unrounded products and jax.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -15,6 +16,7 @@ from .. import config
 from .._tensor.tensor import Tensor
 from ._execute import scalar_name
 from ._op import Array, op
+from ._unrounded import rounds_later, unrounded
 from .nn_common import c_name, dtype_of, joined
 
 
@@ -96,9 +98,15 @@ def _batched(input, nd, name):
     return (input, True) if input.ndim == nd + 2 else (input[None], False)
 
 
-def _finish(result, bias, batched, nd):
-    if bias is not None:
-        result = result + bias.reshape((1, -1) + (1,) * nd)
+def _finish(input, kernels, bias, batched, nd, **options):
+    multiply = functools.partial(lax.conv_general_dilated, **options)
+    if bias is None:
+        result = multiply(input, kernels)
+    elif rounds_later(input):
+        result = unrounded(multiply, input, kernels) + bias.astype(jnp.float32).reshape((1, -1) + (1,) * nd)
+        result = result.astype(input.dtype)
+    else:
+        result = multiply(input, kernels) + bias.reshape((1, -1) + (1,) * nd)
     return result if batched else result[0]
 
 
@@ -139,8 +147,10 @@ def _convolution(input: Array, weight: Array, bias: Array | None, stride, paddin
             f"Calculated padded input size per channel: ({joined(padded)}). Kernel size: ({joined(reach)}). Kernel "
             "size can't be greater than actual input size"
         )
-    result = lax.conv_general_dilated(input, weight, stride, pads, rhs_dilation=dilation, feature_group_count=groups)
-    return _finish(result, bias, batched, nd)
+    return _finish(
+        input, weight, bias, batched, nd, window_strides=stride, padding=pads, rhs_dilation=dilation,
+        feature_group_count=groups,
+    )  # fmt: skip
 
 
 @op(name="conv_transpose", method=False, options=_options)
@@ -180,10 +190,10 @@ def _conv_transpose(
     grouped = kernels.reshape(groups, weight.shape[0] // groups, weight.shape[1], *kernel)
     kernels = jnp.swapaxes(grouped, 1, 2).reshape(groups * weight.shape[1], weight.shape[0] // groups, *kernel)
     pads = [(d * (k - 1) - p, d * (k - 1) - p + e) for k, p, d, e in zip(kernel, padding, dilation, extra)]
-    result = lax.conv_general_dilated(
-        input, kernels, (1,) * nd, pads, lhs_dilation=stride, rhs_dilation=dilation, feature_group_count=groups
-    )
-    return _finish(result, bias, batched, nd)
+    return _finish(
+        input, kernels, bias, batched, nd, window_strides=(1,) * nd, padding=pads, lhs_dilation=stride,
+        rhs_dilation=dilation, feature_group_count=groups,
+    )  # fmt: skip
 
 
 def _conv(nd):

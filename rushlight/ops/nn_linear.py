@@ -1,20 +1,29 @@
 """Owns the affine maps: linear without flattening, and bilinear.
 
-May import the door, nn_common and jax.
+May import the door, nn_common, unrounded products and jax.
 """
 
 from __future__ import annotations
+
+import functools
 
 import jax
 import jax.numpy as jnp
 
 from ._execute import scalar_name
 from ._op import Array, op
+from ._unrounded import rounds_later, unrounded
 from .nn_common import LOW, c_name, dtype_of
 
 
-def contract(a, b, dims, batch=((), ())):
-    """``lax.dot_general`` that sums half precision in float32."""
+def contract(a, b, dims, batch=((), ()), preferred_element_type=None):
+    """``lax.dot_general`` that sums half precision in float32.
+
+    Args:
+        preferred_element_type: the dtype of the result; default: that of the factors.
+    """
+    if preferred_element_type is not None:
+        return jax.lax.dot_general(a, b, (dims, batch), preferred_element_type=preferred_element_type)
     if a.dtype in LOW:
         return jax.lax.dot_general(a, b, (dims, batch), preferred_element_type=jnp.float32).astype(a.dtype)
     return jax.lax.dot_general(a, b, (dims, batch))
@@ -55,7 +64,9 @@ def linear(input: Array, weight: Array, bias: Array | None = None):
                 f"{scalar_name(dtype_of(weight))}"
             )
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(input)} != {c_name(weight)}")
-    result = contract(input, weight, ((input.ndim - 1,), (weight.ndim - 1,)))
+    dims = ((input.ndim - 1,), (weight.ndim - 1,))
+    once = bias is not None and rounds_later(input)
+    result = unrounded(functools.partial(contract, dims=dims), input, weight) if once else contract(input, weight, dims)
     if bias is None:
         return result
     if bias.dtype != input.dtype:
@@ -69,7 +80,9 @@ def linear(input: Array, weight: Array, bias: Array | None = None):
             f"The expanded size of the tensor ({(*out, 1)[0]}) must match the existing size ({bias.shape[-1]}) at "
             f"non-singleton dimension 1.  Target sizes: {[rows, *out]}.  Tensor sizes: {list(bias.shape)}"
         )
-    return (result + bias).reshape((*lead, *out))
+    # Half precision is rounded once, after the bias, as in torch.
+    added = (result + bias.astype(jnp.float32)).astype(input.dtype) if once else result + bias
+    return added.reshape((*lead, *out))
 
 
 @op(method=False)
