@@ -90,6 +90,19 @@ float8_e4m3fnuz, float8_e5m2fnuz = ALL["float8_e4m3fnuz"], ALL["float8_e5m2fnuz"
 float8_e8m0fnu = ALL["float8_e8m0fnu"]
 complex64, complex128 = ALL["complex64"], ALL["complex128"]
 
+
+class _HalfComplex(dtype):
+    """Two float16: what files and storages can have. Arrays hold the values as complex64, and operators give that."""
+
+    __slots__ = ()
+
+    def __init__(self):
+        dtype.__init__(self, "complex32", np.complex64, 3)
+        self.itemsize = 4
+
+
+complex32 = _HalfComplex()
+
 # torch's second names for the same objects.
 ALIASES: dict[str, dtype] = {
     "half": float16,
@@ -98,10 +111,11 @@ ALIASES: dict[str, dtype] = {
     "short": int16,
     "int": int32,
     "long": int64,
+    "chalf": complex32,
     "cfloat": complex64,
     "cdouble": complex128,
 }
-_TO_REAL = {complex64: float32, complex128: float64}
+_TO_REAL = {complex64: float32, complex128: float64, complex32: float16}
 _TO_COMPLEX = {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}
 
 
@@ -161,7 +175,17 @@ per_channel_affine_float_qparams = SCHEMES["per_channel_affine_float_qparams"]
 
 
 def _by_name(name: str):
-    return ALL.get(name) or QUANTIZED.get(name) or SCHEMES[name]
+    return QUANTIZED.get(name) or SCHEMES.get(name) or named(name)
+
+
+def named(name: str) -> dtype:
+    """The dtype of a tensor by torch's name for it."""
+    return complex32 if name == "complex32" else ALL[name]
+
+
+def computed(d):
+    """The dtype of what operators make where this one is wanted; None and other arguments stay."""
+    return complex64 if d is complex32 else d
 
 
 def from_numpy(np_dtype) -> dtype:
@@ -326,8 +350,8 @@ def on_default_change(listener) -> None:
 
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
-    *(name for name in ALL if name != "bool"), "Size", "channels_last", "channels_last_3d", "contiguous_format",
-    "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format", "set_default_dtype",
-    *QUANTIZED, *SCHEMES, "qscheme", "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr",
-    "strided",
+    *(name for name in ALL if name != "bool"), "complex32", "Size", "channels_last", "channels_last_3d",
+    "contiguous_format", "dtype", "finfo", "get_default_dtype", "iinfo", "layout", "memory_format", "preserve_format",
+    "set_default_dtype", *QUANTIZED, *SCHEMES, "qscheme", "jagged", "sparse_bsc", "sparse_bsr", "sparse_coo",
+    "sparse_csc", "sparse_csr", "strided",
 ]  # fmt: skip

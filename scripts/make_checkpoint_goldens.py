@@ -95,6 +95,18 @@ def foreign():
     }
 
 
+def half_complex():
+    """What operators of PyTorch can hardly make: every value is a view of bits."""
+    bits = torch.arange(-12, 12, dtype=torch.float16) / 4
+    odd = torch.tensor([float("nan"), float("inf"), -0.0, 6e-8, 65504, -float("inf")], dtype=torch.float16)
+    z = bits.view(torch.complex32).view(3, 4)
+    return {
+        "whole": z, "turned": z.t(), "row": z[1], "scalar": z[2, 1], "odd": odd.view(torch.complex32),
+        "empty": torch.empty(0, 3, dtype=torch.complex32), "parameter": nn.Parameter(z), "buffer": nn.Buffer(z[:, 2]),
+        "wide": torch.tensor([1 + 2j]), "dtype": torch.complex32,
+    }  # fmt: skip
+
+
 def training():
     net = network()
     optimizer = torch.optim.AdamW(net.named_parameters(), lr=0.01, betas=(0.8, 0.99))
@@ -173,6 +185,7 @@ FILES = {
     "layouts_legacy.pt": (layouts, {"_use_new_zipfile_serialization": False}),
     "layouts_protocol_5.pt": (layouts, {"pickle_protocol": 5}),
     "foreign.pt": (foreign, {}),
+    "complex32.pt": (half_complex, {}),
     "training.pt": (training, {}),
     "training_legacy.pt": (training, {"_use_new_zipfile_serialization": False}),
     "lightning.ckpt": (lightning, {}),

@@ -25,7 +25,8 @@ class Described(Cell):
     @property
     def dtype(self) -> dtypes.dtype:
         """The element type."""
-        return dtypes._FROM_NP[self._form().dtype]
+        found = dtypes._FROM_NP[self._form().dtype]
+        return dtypes.complex32 if found is dtypes.complex64 and self._storage.halved else found
 
     @property
     def device(self) -> devices.device:
@@ -43,7 +44,7 @@ class Described(Cell):
 
     @property
     def itemsize(self) -> int:
-        return self._form().dtype.itemsize
+        return self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -83,7 +84,7 @@ class Described(Cell):
 
     def element_size(self) -> int:
         """Bytes per element."""
-        return self._form().dtype.itemsize
+        return self.dtype.itemsize
 
     def _geometry(self):
         if not self._path:

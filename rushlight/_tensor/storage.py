@@ -20,6 +20,10 @@ class Storage:
     """
 
     __slots__ = ("__weakref__", "array", "device", "version")
+    halved = False  # whether it is of complex32, whose elements take half of what the array has for them
+    read_as: Any = None  # the class that it has once its array was read
+    unread_as: Any = None  # and before
+    fitting: Any = None  # where it is: from a function that makes an array to one that makes it fit
 
     def __init__(self, array: Any, device):
         self.array: Any = array
@@ -39,6 +43,9 @@ class Storage:
         self.version += 1
 
 
+Storage.read_as = Storage
+
+
 class UntypedStorage:
     """What ``tensor.untyped_storage()`` gives: the identity and the size of the memory behind a tensor."""
 
@@ -54,7 +61,7 @@ class UntypedStorage:
     def nbytes(self) -> int:
         """Bytes in the storage."""
         array = self._cell.form
-        return int(array.size) * array.dtype.itemsize
+        return int(array.size) * array.dtype.itemsize // (2 if self._cell.halved else 1)
 
     size = __len__ = nbytes
 

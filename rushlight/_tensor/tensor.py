@@ -17,6 +17,7 @@ from .._graph.engine import Values
 from .._graph.modes import Held, state
 from .._graph.node import RemovableHandle, _Hooks
 from .cell import Cell
+from .half_complex import label
 from .storage import Storage
 from .to_python import ToPython
 
@@ -243,7 +244,8 @@ class Tensor(ToPython):
             return found
         storage = memo.get(id(self._storage))
         if storage is None:
-            storage = memo[id(self._storage)] = Storage(self._storage.array, self._storage.device)
+            storage = self._storage.read_as(self._storage.array, self._storage.device)
+            memo[id(self._storage)] = storage
         out = object.__new__(type(self))
         out._storage, out._path = storage, self._path
         out._node, out._index, out._requires_grad = None, 0, self._requires_grad
@@ -293,6 +295,9 @@ def from_host(host: np.ndarray, where=None, requires_grad=False, cls=Tensor):
 
 def _rebuild(kind, host, dtype_name, where, requires_grad, extra):
     where = devices.resolve(where)
-    out = kind._of(to_device(host.astype(dtypes.ALL[dtype_name].np, copy=False), where), where, requires_grad)
+    d = dtypes.named(dtype_name)
+    out = kind._of(to_device(host.astype(d.np, copy=False), where), where, requires_grad)
+    if d is dtypes.complex32:
+        label(out)
     out.__dict__.update(extra)
     return out

@@ -67,12 +67,15 @@ class LazyStorage(Storage):
     @array.setter
     def array(self, value) -> None:
         # The two classes have one layout, so the storage itself can turn into the plain kind.
-        self.__class__ = Storage  # pyright: ignore[reportAttributeAccessIssue]
+        self.__class__ = self.read_as  # pyright: ignore[reportAttributeAccessIssue]
         _slot.__set__(self, value)
 
     @property
     def form(self) -> Any:
         return _slot.__get__(self)
+
+
+Storage.unread_as = LazyStorage
 
 
 def write_later(storage: Storage, shape: tuple, dtype, read: Callable[[], Any]) -> None:
@@ -82,7 +85,9 @@ def write_later(storage: Storage, shape: tuple, dtype, read: Callable[[], Any]) 
         shape, dtype: of the array.
         read: makes it; may be called more than once, and must give the same array each time.
     """
-    storage.__class__ = LazyStorage  # pyright: ignore[reportAttributeAccessIssue]
+    if storage.halved:
+        read = storage.fitting(read)
+    storage.__class__ = storage.unread_as  # pyright: ignore[reportAttributeAccessIssue]
     _slot.__set__(storage, Unread(shape, dtype, read))
     storage.version += 1
 

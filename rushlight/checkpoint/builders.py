@@ -244,6 +244,7 @@ BUILDERS = {id(value): build for value, build in (*_CALLABLE.values(), *plain_ty
 
 VALUES: dict[str, Any] = {name: value for name, (value, _) in _CALLABLE.items()}
 VALUES |= {"torch.Tensor": Tensor, "numpy.ndarray": np.ndarray, "builtins.int": int, "builtins.float": float}
+VALUES |= {"torch.complex32": dtypes.complex32}
 VALUES |= {f"torch.{name}": d for name, d in (dtypes.ALL | inert.FOREIGN | dtypes.QUANTIZED | dtypes.SCHEMES).items()}
 _STORAGES: list[tuple] = [(name, d, None) for name, d in names.STORAGE_DTYPES.items()]
 _STORAGES += [(one.storage, one.carrier, one) for one in inert.FOREIGN.values() if one.storage]

@@ -32,7 +32,7 @@ class ForeignDtype:
 
     def __init__(self, name: str, carrier: dtypes.dtype, storage: str | None = None, per_byte: int = 1):
         self.name, self.carrier, self.storage, self.per_byte = name, carrier, storage, per_byte
-        self.itemsize = 4 if name == "complex32" else carrier.itemsize
+        self.itemsize = carrier.itemsize
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -52,8 +52,6 @@ FOREIGN = {
         ForeignDtype("bits2x4", dtypes.uint8),
         ForeignDtype("bits4x2", dtypes.uint8),
         ForeignDtype("float4_e2m1fn_x2", dtypes.uint8),
-        # Half-precision complex numbers are widened when they are read.
-        ForeignDtype("complex32", dtypes.complex64),
     )
 }
 LAYOUTS = {

@@ -15,6 +15,7 @@ import numpy as np
 
 from rushlight import _device as devices
 from rushlight import dtypes
+from rushlight._tensor.half_complex import label
 from rushlight._tensor.tensor import Tensor
 from rushlight.random.generator import Generator
 
@@ -91,7 +92,7 @@ class Checkpointer:
         arrays: dict[str, Any] = {path: _writable(tensor._array()) for path, tensor in found.items()}
         # While these are held, compiled training steps write elsewhere instead of into them.
         self._held = list(arrays.values())
-        described = {key: [list(a.shape), dtypes.from_numpy(a.dtype).name] for key, a in arrays.items()}
+        described = {key: [list(a.shape), _name_of(found[key], a)] for key, a in arrays.items()}
         args = self._orbax.args
         saved = self._manager.save(
             step,
@@ -140,7 +141,7 @@ class Checkpointer:
         for name in loaded:
             _shardings(_state_of(parts[name]), name, where)
         like = {
-            key: jax.ShapeDtypeStruct(tuple(shape), dtypes.ALL[dtype].np, sharding=where.get(key) or _default())
+            key: jax.ShapeDtypeStruct(tuple(shape), dtypes.named(dtype).np, sharding=where.get(key) or _default())
             for key, (shape, dtype) in (described["arrays"] or {"": [[1], "float32"]}).items()
         }
         how = {
@@ -160,7 +161,8 @@ class Checkpointer:
         def tensor(path: str) -> Tensor:
             if path not in made:
                 array = arrays[path]
-                made[path] = Tensor._of(array, devices.of_jax(next(iter(array.devices()))))
+                home = devices.of_jax(next(iter(array.devices())))
+                made[path] = _made(array, home, described["arrays"][path][1])
             return made[path]
 
         found = {name: decode(described["parts"][name]["state"], tensor) for name in wanted}
@@ -196,6 +198,16 @@ class Checkpointer:
 
     def __exit__(self, *exc) -> None:
         self.close()
+
+
+def _name_of(tensor: Tensor, array: Any) -> str:
+    d = tensor.dtype
+    return d.name if d is dtypes.complex32 else dtypes.from_numpy(array.dtype).name
+
+
+def _made(array: Any, where: devices.device, dtype: str) -> Tensor:
+    tensor = Tensor._of(array, where)
+    return label(tensor) if dtype == "complex32" else tensor
 
 
 def _is_local(sharding: Any) -> bool:
@@ -287,7 +299,7 @@ def decode(value, tensor: Callable[[str], Tensor]):
         return tensor(value["tensor"])
     if "empty" in value:
         shape, dtype = value["empty"]
-        return Tensor._of(jax.numpy.zeros(shape, dtypes.ALL[dtype].np))
+        return _made(jax.numpy.zeros(shape, dtypes.named(dtype).np), devices.cpu, dtype)
     if "tuple" in value:
         return tuple(decode(v, tensor) for v in value["tuple"])
     kind = next(name for name in _DICTS if name in value)

@@ -18,9 +18,10 @@ from jax.core import Tracer
 from rushlight import dtypes
 from rushlight._device import meta
 from rushlight._tensor import views
+from rushlight._tensor.half_complex import HalfStorage, label, to_bits
 from rushlight._tensor.storage import Storage
 from rushlight._tensor.tensor import Tensor, from_host, to_device
-from rushlight._tensor.unread import LazyStorage, Unread
+from rushlight._tensor.unread import Unread
 from rushlight.ops.shape import _as_strided, _permute
 
 from .brief import brief
@@ -36,7 +37,8 @@ class Description(NamedTuple):
 
     Attributes:
         cell: the storage object; equal storages are the same object.
-        flat: the storage's elements as a flat array of the tensor's dtype; None on the meta device.
+        flat: the storage's elements as a flat array of the tensor's dtype, or of as many bits where numpy has no such
+            dtype; None on the meta device.
         dtype: the tensor's dtype.
         offset, size, stride: its geometry, in elements of its dtype.
         requires_grad: whether it records operations.
@@ -59,7 +61,9 @@ def describe(tensor: Tensor) -> Description:
     flat = None
     if cell.device.type != "meta":
         flat = np.asarray(cell.array).reshape(-1)
-        if flat.dtype != tensor.dtype.np:
+        if tensor.dtype is dtypes.complex32:
+            flat = to_bits(flat)
+        elif flat.dtype != tensor.dtype.np:
             flat = flat.view(tensor.dtype.np)
     # PyTorch needs an add-on to place tensors on a TPU; as CPU tensors everybody can read them.
     location = "cpu" if cell.device.type in ("cpu", "tpu") else str(cell.device)
@@ -118,13 +122,6 @@ def make_tensor(storage: LoadedStorage, offset, size, stride, requires_grad, dty
     foreign = foreign or storage.kind.foreign
     if foreign is None:
         return _flagged(_strided(storage, offset, size, stride, own), requires_grad, flags)
-    if foreign.name == "complex32":
-        warnings.warn(
-            "torch.complex32 in a checkpoint: JAX has no such type; it loads as torch.complex64, which holds every "
-            "value exactly in twice the space. What is saved from it is complex64 too.",
-            stacklevel=2,
-        )
-        return _flagged(_strided(storage, offset, size, stride, own, foreign), requires_grad, flags)
     data = _strided(storage, offset, size, stride, own)
     return InertTensor("packed", foreign, size, {"data": data}, False, (offset, tuple(size), tuple(stride)))
 
@@ -155,7 +152,7 @@ def make_converted(data, dtype, requires_grad) -> Tensor:
     if not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"tensor in a checkpoint: expected a dtype, received {brief(dtype)}")
     host = np.asarray(data._array()) if isinstance(data, Tensor) else data
-    return _flagged(from_host(host.astype(dtype.np)), requires_grad, None)
+    return _flagged(from_host(host.astype(dtype.np)).to(dtype), requires_grad, None)
 
 
 def _flagged(tensor: Tensor, requires_grad, flags) -> Tensor:
@@ -166,9 +163,9 @@ def _flagged(tensor: Tensor, requires_grad, flags) -> Tensor:
     return tensor
 
 
-def _strided(storage: LoadedStorage, offset, size, stride, dtype: dtypes.dtype, foreign=None) -> Tensor:
+def _strided(storage: LoadedStorage, offset, size, stride, dtype: dtypes.dtype) -> Tensor:
     """The tensor with this geometry over a storage; nothing is read where the storage can wait."""
-    itemsize = foreign.itemsize if foreign else dtype.itemsize
+    itemsize = dtype.itemsize
     size, stride = _whole(size, "size"), _whole(stride, "stride")
     (offset,) = _whole((offset,), "storage_offset")
     count = storage.nbytes() // itemsize
@@ -178,7 +175,7 @@ def _strided(storage: LoadedStorage, offset, size, stride, dtype: dtypes.dtype, 
     dense = offset == 0 and math.prod(size) == count
     whole = dense and views.is_contiguous(size, stride)
     permuted = dense and not whole and views.is_contiguous(ordered, [stride[i] for i in order])
-    cell = _cell(storage, dtype, foreign, size if whole else ordered if permuted else (count,))
+    cell = _cell(storage, dtype, size if whole else ordered if permuted else (count,))
     tensor = object.__new__(Tensor)
     tensor._storage, tensor._path, tensor._node, tensor._index, tensor._requires_grad = cell, (), None, 0, False
     if whole and tuple(cell.form.shape) == size:
@@ -199,32 +196,39 @@ def _strided(storage: LoadedStorage, offset, size, stride, dtype: dtypes.dtype, 
     return tensor
 
 
-def _cell(storage: LoadedStorage, dtype: dtypes.dtype, foreign, shape: tuple) -> Storage:
+def _cell(storage: LoadedStorage, dtype: dtypes.dtype, shape: tuple) -> Storage:
     """The tensor storage behind a file's storage, made when the first tensor over it is."""
-    seen_as = foreign or dtype
     cell = storage.cell
     if cell is not None:
-        if storage.seen_as is seen_as:
+        if storage.seen_as is dtype:
             return cell
         warnings.warn(
-            f"two tensors see one storage of the checkpoint as {storage.seen_as!r} and as {seen_as!r}; they do not "
+            f"two tensors see one storage of the checkpoint as {storage.seen_as!r} and as {dtype!r}; they do not "
             "share memory after loading.",
             stacklevel=2,
         )
     where = storage.device
 
     def read():
-        return to_device(storage.elements(dtype, foreign).reshape(shape), where)
+        return to_device(storage.elements(dtype).reshape(shape), where)
 
     if where.type == "meta":
-        made = Storage(jax.ShapeDtypeStruct(shape, dtype.np), where)
+        made = _kind_of(dtype)(jax.ShapeDtypeStruct(shape, dtype.np), where)
     elif storage.lazy:
-        made = LazyStorage(shape, dtype.np, where, read)
+        made = _kind_of(dtype).unread_as(shape, dtype.np, where, read)
     else:
-        made = Storage(read(), where)
+        made = _kind_of(dtype)(read(), where)
     if cell is None:
-        storage.cell, storage.seen_as = made, seen_as
+        storage.cell, storage.seen_as = made, dtype
     return made
+
+
+def _kind_of(dtype: dtypes.dtype) -> Any:
+    return HalfStorage if dtype is dtypes.complex32 else Storage
+
+
+def _labelled(tensor: Tensor, dtype: dtypes.dtype) -> Tensor:
+    return label(tensor) if dtype is dtypes.complex32 else tensor
 
 
 def _window(array: np.ndarray, size: tuple, stride: tuple, offset: int) -> np.ndarray:
@@ -242,12 +246,14 @@ def _carry_out(tensor: Tensor, flags) -> Tensor:
         raise TypeError(f"tensor in a checkpoint: expected the flags conj and neg, received {brief(flags)}")
     array: Any = tensor._array()
     if tensor.is_meta:
-        return Tensor._of(array, meta)  # of its own, because the values would not be those of the storage
+        return _labelled(
+            Tensor._of(array, meta), tensor.dtype
+        )  # of its own, because the values would not be those of the storage
     if flags.get("conj"):
         array = array.conj()
     if flags.get("neg"):
         array = -array
-    return Tensor._of(array, tensor.device)
+    return _labelled(Tensor._of(array, tensor.device), tensor.dtype)
 
 
 def _whole(values, what: str) -> tuple:
@@ -285,10 +291,10 @@ def make_meta(dtype, size, stride, requires_grad) -> Tensor:
     if len(size) != len(stride):
         raise RuntimeError(f"mismatch in length of strides and shape: {len(stride)} strides, {len(size)} sizes")
     if views.is_contiguous(size, stride):
-        tensor = Tensor._of(jax.ShapeDtypeStruct(size, dtype.np), meta)
+        tensor = _labelled(Tensor._of(jax.ShapeDtypeStruct(size, dtype.np), meta), dtype)
     else:
         count = 1 + sum((n - 1) * s for n, s in zip(size, stride))
-        base = Tensor._of(jax.ShapeDtypeStruct((count,), dtype.np), meta)
+        base = _labelled(Tensor._of(jax.ShapeDtypeStruct((count,), dtype.np), meta), dtype)
         tensor = base
         tensor._path = ((_as_strided.prepare((base, size, stride, 0))[0], ()),)
     if requires_grad:

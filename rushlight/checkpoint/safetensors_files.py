@@ -236,7 +236,8 @@ def _host(name: str, value) -> tuple[np.ndarray, str, tuple]:
     tensor = value.parts["data"] if isinstance(value, InertTensor) else value
     if tensor.is_meta:
         raise RuntimeError(f"cannot save '{name}': expected a tensor with contents, received one on the meta device.")
-    if tensor.dtype is dtypes.complex128 or (isinstance(value, InertTensor) and value.dtype.name[:6] != "float4"):
+    odd = tensor.dtype in (dtypes.complex32, dtypes.complex128)
+    if odd or (isinstance(value, InertTensor) and value.dtype.name[:6] != "float4"):
         raise RuntimeError(
             f"cannot save '{name}': safetensors has no {value.dtype!r}. Convert it, or save it to a .pt file."
         )

@@ -1,6 +1,6 @@
 """Owns what a file says about storages: their type, their bytes in this machine's order, and where they are to live.
 
-May import dtypes, device and numpy; no tensors.
+May import dtypes, device, the bits of complex32 and numpy; no tensors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from rushlight import dtypes
 from rushlight._device import cpu, device, present, resolve
+from rushlight._tensor import half_complex
 
 from .brief import brief
 from .unpickler import CallerError
@@ -47,7 +48,7 @@ class LoadedStorage:
         kind: the storage class that the file names.
         lazy: whether reading can wait, because the bytes are mapped.
         cell: the tensor storage made from it, shared by every tensor over it.
-        seen_as: the element type of the cell, which can be foreign.
+        seen_as: the element type of the cell.
     """
 
     def __init__(self, raw: np.ndarray | None, kind: StorageType, where: device, size: int, swapped=False, lazy=False):
@@ -91,26 +92,26 @@ class LoadedStorage:
         """The same contents on a GPU."""
         return self.to("cuda" if index is None else device(index))
 
-    def elements(self, dtype: dtypes.dtype, foreign=None) -> np.ndarray:
-        """The contents as a flat array of ``dtype``, in this machine's byte order.
+    def elements(self, dtype: dtypes.dtype) -> np.ndarray:
+        """The contents as a flat array of ``dtype.np``, in this machine's byte order."""
+        raw = self.bits(dtype)
+        if dtype is dtypes.complex32:
+            return half_complex.from_bits(raw)
+        if dtype is dtypes.bool_ and raw.size and raw.max() > 1:
+            # A byte other than 0 and 1 is no bool, and XLA would carry it along.
+            raw = (raw != 0).view(np.uint8)
+        return raw.view(dtype.np)
 
-        Args:
-            dtype: of the result.
-            foreign: the type in the file, where that is complex32.
-        """
+    def bits(self, dtype: dtypes.dtype) -> np.ndarray:
+        """The bytes of whole elements of ``dtype``, in this machine's order."""
         assert self.raw is not None
-        itemsize = foreign.itemsize if foreign else dtype.itemsize
+        itemsize = dtype.itemsize
         raw = self.raw[: self._size - self._size % itemsize]
         if self.swapped:
             unit = itemsize // (2 if dtype.is_complex else 1)
             if unit > 1:
                 raw = raw.view(f"u{unit}").byteswap().view(np.uint8)
-        if foreign:
-            return raw.view(np.float16).astype(np.float32).view(dtype.np)
-        if dtype is dtypes.bool_ and raw.size and raw.max() > 1:
-            # A byte other than 0 and 1 is no bool, and XLA would carry it along.
-            raw = (raw != 0).view(np.uint8)
-        return raw.view(dtype.np)
+        return raw
 
 
 def placement(map_location) -> Callable[[LoadedStorage, str], LoadedStorage]:

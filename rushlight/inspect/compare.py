@@ -305,4 +305,4 @@ def _table(rows: list[dict]) -> Table:
 
 
 def _short(name: str) -> str:
-    return short_dtype(dtypes.ALL[name])
+    return short_dtype(dtypes.named(name))

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import jax
 import numpy as np
 
 from .. import dtypes
 from .._device import meta
+from .._tensor.half_complex import to_bits
 from .._tensor.tensor import Tensor
 from ..checkpoint import legacy
 from ..checkpoint.archive_writer import ALIGNMENT, ArchiveWriter
@@ -30,6 +30,7 @@ from ..checkpoint.inert import InertTensor
 from ..checkpoint.names import STORAGE_OF_DTYPE, torch_name
 from ..checkpoint.pickler import Pickler, byte_order
 from ..checkpoint.rebuild import Description
+from ..ops.creation import empty
 from . import npz_file, safetensors_file
 from .source import Entry, Flat, Source, forget
 from .stats import counted
@@ -278,6 +279,9 @@ class _LazyPickler(Pickler):
         if flat is None:
             return super()._reduce_plain(tensor, requires_grad)
         kind, values = dtypes.from_numpy(flat.dtype), cast(Any, flat)
+        if tensor.dtype is dtypes.complex32:
+            kind = tensor.dtype
+            values = cast(Any, Flat(lambda: to_bits(flat.read()), flat.size, np.dtype(np.uint32), flat.name))
         size, stride = (tuple(int(n) for n in numbers) for numbers in (tensor.shape, tensor.stride()))
         offset = int(tensor.storage_offset())
         parts = Description(tensor._storage, values, kind, offset, size, stride, requires_grad, "cpu")
@@ -460,7 +464,7 @@ def _format(name: str) -> Any:
 
 def _stand_in(entry: Entry) -> Tensor:
     """A dense tensor of the meta device."""
-    return Tensor._of(jax.ShapeDtypeStruct(entry.shape, entry.dtype.np), meta)
+    return empty(entry.shape, dtype=entry.dtype, device=meta)
 
 
 def _joined(chunks: Iterable[np.ndarray], count: int, dtype: np.dtype) -> np.ndarray:

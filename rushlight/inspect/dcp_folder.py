@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from .._device import cpu, meta
@@ -44,7 +43,7 @@ def open_source(folder: Path) -> Source:
     paths, kept = contents.planner_data or {}, {}
     for name, entry in contents.state_dict_metadata.items():
         if isinstance(entry, TensorStorageMetadata):
-            value: Any = Tensor._of(jax.ShapeDtypeStruct(tuple(entry.size), entry.properties.dtype.np), meta)
+            value: Any = empty(tuple(entry.size), dtype=entry.properties.dtype, device=meta)
             kept[id(value._storage)] = partial(_values, reader, name, entry)
         else:
             value = reader.read_bytes(name)

@@ -73,6 +73,8 @@ def check_dtype(dtype: dtypes.dtype, name: str) -> None:
     Raises:
         ValueError: numpy itself has no such dtype.
     """
+    if dtype is dtypes.complex32:
+        raise ValueError(f"'{name}': npz has no complex32; write a .pth file")
     if dtype.np.char not in _PLAIN:
         raise ValueError(
             f"'{name}': npz has no {dtype.name}; cast it with --dtype float32, or write a .safetensors file"

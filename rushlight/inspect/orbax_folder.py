@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import dtypes
 from .._device import meta
+from .._tensor.half_complex import label
 from .._tensor.tensor import Tensor
 from ..checkpoint import orbax
 from ..checkpoint.safetensors_files import optional
@@ -149,6 +150,8 @@ def _run(reading: _Reading, described: Any, item: Path) -> Any:
     def tensor(path: str) -> Tensor:
         if path not in made:
             made[path] = reading.tensor(stores[path])
+            if listed[path][1] == "complex32":
+                label(made[path])
         return made[path]
 
     found = {name: orbax.decode(part["state"], tensor) for name, part in parts.items()}
@@ -234,7 +237,8 @@ def write(folder: Path, root: Any, flats: dict[int, Flat], done: Callable[[int],
     with tempfile.TemporaryFile(dir=folder.parent) as spool:
         arrays = {path: _mapped(spool, flats[id(t._storage)], t) for path, t in found.items()}
         for path in found:
-            described[path][1] = dtypes.from_numpy(arrays[path].dtype).name
+            if found[path].dtype is not dtypes.complex32:
+                described[path][1] = dtypes.from_numpy(arrays[path].dtype).name
         handlers = library.type_handlers
         registry = handlers.create_type_handler_registry(
             (np.ndarray, _one_by_one(handlers)),

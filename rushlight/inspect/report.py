@@ -178,7 +178,7 @@ def _shape(row: dict) -> str:
 
 
 def _short(name: str) -> str:
-    return short_dtype(dtypes.ALL[name])
+    return short_dtype(dtypes.named(name))
 
 
 def _cells(found: dict, wide: bool, ascii_only: bool) -> list[Any]:

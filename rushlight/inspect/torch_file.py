@@ -140,7 +140,7 @@ def window(flat: np.ndarray, entry: Entry) -> np.ndarray:
     """What a tensor sees of its storage; no copy. Loading has checked that it lies inside."""
     if entry.count == 0:
         return np.empty(entry.shape, entry.dtype.np)
-    step = entry.dtype.itemsize
+    step = entry.dtype.np.itemsize
     raw = flat.view(np.uint8)
     assert entry.stride is not None
     return np.ndarray(entry.shape, entry.dtype.np, raw.data, entry.offset * step, tuple(s * step for s in entry.stride))

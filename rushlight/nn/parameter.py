@@ -78,7 +78,7 @@ class Parameter(Tensor, metaclass=_Kind):
         found = memo.get(id(self))
         if found is None:
             found = object.__new__(type(self))
-            found._storage, found._path = Storage(self._array(), self._storage.device), ()
+            found._storage, found._path = self._storage.read_as(self._array(), self._storage.device), ()
             found._node, found._index, found._requires_grad = None, 0, self._requires_grad
             memo[id(self)] = found
         return found

@@ -1,6 +1,6 @@
 """Owns torch's type promotion, applied while a program is traced, so that a cached call pays nothing for it.
 
-May import dtypes and jax.
+May import dtypes, the rounding of complex32, and jax.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
+from .._tensor.half_complex import rounded
 from ..dtypes import dtype
 
 _INT_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
@@ -127,6 +128,8 @@ _LOW = (dtypes.float16, dtypes.bfloat16)
 
 def cast(a, d: dtype):
     """Convert a traced array the way torch does."""
+    if d is dtypes.complex32:
+        return rounded(a.astype(d.np))
     if a.dtype == d.np:
         return jax.lax.convert_element_type(a, a.dtype) if is_number(a) else a
     if jnp.iscomplexobj(a) and d.category < 3:

@@ -18,7 +18,7 @@ from .._errors import not_supported
 from .._graph.modes import no_grad, state
 from .._tensor.tensor import Tensor
 from . import nn_conv
-from .creation import empty, from_numpy, ones_like
+from .creation import _options, empty, from_numpy, ones_like
 from .linalg_factor import cholesky
 from .linalg_solve import solve_triangular
 from .linalg_spectra import eigh
@@ -159,7 +159,7 @@ def from_file(filename, shared=None, size=0, *, dtype=None, layout=None, device=
     """
     if shared:
         raise not_supported("from_file(shared=True)", "Write the file with tensor.numpy().tofile(path).")
-    kind = dtypes.default_dtype() if dtype is None else dtype
+    kind, _ = _options(dtype, None)
     host = np.fromfile(filename, kind.np, count=size)
     if host.size < size:
         raise RuntimeError(f"from_file(): {filename} holds {host.size} numbers, expected {size}")

@@ -11,6 +11,7 @@ from .. import _device as devices
 from .. import dtypes
 from .._errors import type_name
 from .._graph.engine import Values
+from .._tensor.half_complex import label
 from .._tensor.tensor import Tensor, to_device
 from . import _promotion
 from ._op import Array, attach, method, op
@@ -139,7 +140,10 @@ def convert(self, where=None, d=None, copy=False):
         out = _cast(out, d)
     if target != self.device:
         out = _moved(out, target)
-    return clone(out) if copy and out is self else out
+    out = clone(out) if copy and out is self else out
+    # What an operator made is complex64.
+    halved = d is dtypes.complex32 or (d is None and self.dtype is dtypes.complex32)
+    return label(out) if halved and out is not self else out
 
 
 def _caster(name, d):
@@ -184,7 +188,7 @@ def type_as(self, other):
 _LEGACY = {
     "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
     "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble",
+    "complex128": "ComplexDouble", "complex32": "ComplexHalf",
 }  # fmt: skip
 
 
@@ -195,7 +199,7 @@ def type_(self, dtype=None, non_blocking=False):
     if dtype is None:
         return f"torch.{where}{_LEGACY.get(self.dtype.name, self.dtype.name)}Tensor"
     if isinstance(dtype, str):
-        names = {v: dtypes.ALL[k] for k, v in _LEGACY.items()}
+        names = {v: dtypes.named(k) for k, v in _LEGACY.items()}
         kind = dtype.removeprefix("torch.").removeprefix("cuda.").removesuffix("Tensor")
         if kind not in names:
             raise ValueError(f"invalid type: '{dtype}'")

@@ -17,6 +17,7 @@ from .. import dtypes
 from .._errors import not_supported, type_name
 from .._graph.engine import Values
 from .._graph.modes import state
+from .._tensor.half_complex import label
 from .._tensor.tensor import Tensor, from_host, to_device
 from .._tensor.unread import LazyStorage
 from ._execute import write_out
@@ -31,6 +32,8 @@ def _options(dtype, device, default=None):
         d = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_, complex: dtypes.complex128}.get(d)
         if d is None:
             raise TypeError(f"dtype must be torch.dtype, not {type_name(dtype)}")
+    if d is dtypes.complex32:
+        raise not_supported("dtype=torch.complex32 of this function", "Use torch.complex64 and call .chalf() on it.")
     return d, devices.resolve(device)
 
 
@@ -88,9 +91,10 @@ def _maker(name, value):
     def make(*args, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, **accepted):
         _check_accepted(name, accepted)
         _check_layout(layout)
-        d, where = _options(dtype, device)
+        d, where = _options(dtypes.computed(dtype), device)
         shape = shape_of(args if size is None else (size,))
-        return _finish(_filled(shape, value, d, where), where, requires_grad, out, name)
+        made = _finish(_filled(shape, value, d, where), where, requires_grad, out, name)
+        return label(made) if dtype is dtypes.complex32 and out is None else made
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"""A tensor of the given size filled with {value:g}.
@@ -124,9 +128,10 @@ def empty(*args, size=None, out=None, dtype=None, layout=None, device=None, requ
     if accepted:
         _check_accepted("empty", accepted)
     _check_layout(layout)
-    d, where = _options(dtype, device)
+    d, where = _options(dtypes.computed(dtype), device)
     shape = shape_of(args if size is None else (size,))
-    return _unfilled(shape, d, where, requires_grad, out)
+    made = _unfilled(shape, d, where, requires_grad, out)
+    return label(made) if dtype is dtypes.complex32 and out is None else made
 
 
 def _unfilled(shape, d, where, requires_grad=False, out=None):
@@ -146,15 +151,20 @@ def _like_maker(name, value):
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, pin_memory=False):
         _check_layout(layout)
-        d, where = _options(dtype or input.dtype, device or input.device)
-        if lazy:
-            return _unfilled(tuple(input._form().shape), d, where, requires_grad)
-        return _finish(_filled(input._form().shape, value, d, where), where, requires_grad)
+        kind = dtype or input.dtype
+        d, where = _options(dtypes.computed(kind), device or input.device)
+        shape = tuple(input._form().shape)
+        made = (
+            _unfilled(shape, d, where, requires_grad)
+            if lazy
+            else _finish(_filled(shape, value, d, where), where, requires_grad)
+        )
+        return label(made) if kind is dtypes.complex32 else made
 
     def new(self, *size, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, **kwargs):
         if "size" in kwargs:
             size = (kwargs.pop("size"),)
-        d, where = _options(dtype or self.dtype, device or self.device)
+        d, where = _options(dtype or dtypes.computed(self.dtype), device or self.device)
         if lazy:
             return _unfilled(shape_of(size), d, where, requires_grad)
         return _finish(_filled(shape_of(size), value, d, where), where, requires_grad)
@@ -190,7 +200,7 @@ def full(
     """
     _check_accepted("full", {"names": names})
     if isinstance(fill_value, Tensor):
-        dtype = dtype or fill_value.dtype
+        dtype = dtype or dtypes.computed(fill_value.dtype)
         fill_value = fill_value.item()
     d, where = _options(dtype, device, of_number(fill_value))
     shape = shape_of((size,))
@@ -210,14 +220,19 @@ def full_like(
 ):
     """A tensor shaped like ``input``, filled with one number."""
     return full(
-        input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad
+        input.shape,
+        fill_value,
+        dtype=dtype or dtypes.computed(input.dtype),
+        device=device or input.device,
+        requires_grad=requires_grad,
     )
 
 
 @method()
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     """A tensor of the given size with this tensor's dtype and device, filled with one number."""
-    return full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+    d = dtype or dtypes.computed(self.dtype)
+    return full(size, fill_value, dtype=d, device=device or self.device, requires_grad=requires_grad)
 
 
 @method()
@@ -363,6 +378,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         tensor([[1, 2],
                 [3, 4]])
     """
+    if dtype is dtypes.complex32 or (dtype is None and isinstance(data, Tensor) and data.dtype is dtypes.complex32):
+        made = tensor(data, dtype=dtypes.complex64, device=device).chalf()
+        return made.requires_grad_() if requires_grad else made
     if isinstance(data, Tensor):
         made = data.detach().clone()
         made = made.to(device=device, dtype=dtype) if dtype or device else made
@@ -404,7 +422,7 @@ def from_numpy(ndarray):
 
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A 1-d tensor with the contents of a bytes-like object."""
-    host = np.frombuffer(buffer, dtype.np, count, offset)
+    host = np.frombuffer(buffer, _options(dtype, None)[0].np, count, offset)
     return from_host(host, devices.cpu, requires_grad)
 
 

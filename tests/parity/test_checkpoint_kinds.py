@@ -35,7 +35,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*quantize:UserWarning", "ignore:.*quint:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*[Ss]parse:UserWarning", "ignore:.*nested:UserWarning"),
     pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning", "ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*ComplexHalf:UserWarning"),
 ]
 
 
@@ -138,17 +137,6 @@ def test_nested_and_packed():
         read = again(ours)
         assert read.dtype is dtype and bytes(read.untyped_storage()) == bytes(theirs.untyped_storage())
         assert read.storage_offset() == 1 and read.shape == theirs.shape
-
-
-def test_half_precision_complex_numbers_are_widened():
-    theirs = (torch.arange(12, dtype=torch.float16) / 4).view(torch.complex32).view(2, 3)
-    file = torch_file({"whole": theirs, "turned": theirs.t(), "part": theirs[1]})
-    with pytest.warns(UserWarning, match=r"torch.complex32 in a checkpoint.* loads as torch.complex64"):
-        ours = load(file)
-    for name, wanted in {"whole": theirs, "turned": theirs.t(), "part": theirs[1]}.items():
-        assert ours[name].tolist() == wanted.to(torch.complex64).tolist()
-        assert ours[name].stride() == wanted.stride()
-    assert ours["whole"]._storage is ours["part"]._storage
 
 
 def test_accelerator_tensors_are_read_as_host_values():
