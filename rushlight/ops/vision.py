@@ -123,8 +123,8 @@ _ALIGN, _POOL = "input should have the same type as rois", "input and rois must 
 
 def _grid(rois: Tensor, scale: float, size: tuple[int, int], ratio: int, forced: bool) -> tuple[int, int]:
     """How many points each bin needs at most along both axes; without a ratio that depends on the regions."""
-    if ratio > 0 or not rois.shape[0]:
-        return max(ratio, 1), max(ratio, 1)
+    if ratio > 0:
+        return ratio, ratio
     boxes = rois.cpu().numpy()[:, 1:].astype(np.float64) * scale
     found = []
     for axis, bins in zip((1, 0), size):

@@ -35,7 +35,7 @@ def _points(start, length, bins, ratio, grid, pixels):
     at = jnp.where(there, jnp.maximum(at, 0), 0)
     low = jnp.minimum(at.astype(jnp.int32), pixels - 1)
     high = jnp.minimum(low + 1, pixels - 1)
-    share = jnp.where(low == pixels - 1, 0, at - low)
+    share = at - low  # at the border both pixels are the last one
     places = jnp.concatenate([low, high], 2)
     return places, jnp.concatenate([jnp.where(there, 1 - share, 0), jnp.where(there, share, 0)], 2), count
 

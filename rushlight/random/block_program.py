@@ -70,8 +70,7 @@ def _normals(words, mean, std, c):
     radius = _radius((1 << 24) - k[:, 0], c)
     sine, cosine = _sine_cosine(k[:, 1], c)
     y = jnp.stack([cosine * radius, sine * radius], 1)
-    # Adding zero turns -0 into 0, as the fused form does.
-    return jnp.where(mean == 0, y * std + 0.0, _fma(y, std.astype(_F64), mean.astype(_F64))).reshape(-1)
+    return _fma(y, std.astype(_F64), mean.astype(_F64)).reshape(-1)
 
 
 _program: Any = jax.jit(_normals, static_argnums=3)

@@ -106,7 +106,7 @@ RNG = np.random.default_rng(0)
 MAPS = RNG.normal(size=(2, 12, 7, 9))
 ROIS = np.array(
     [[0, 1, 1, 6, 5], [1, 0, 0, 8.6, 6.4], [1, 3.2, 2.7, 3.4, 2.9], [0, -4.1, -3.2, 4, 3], [1, 5, 4, 14, 12],
-     [0, 20, 20, 30, 30], [0, 4.5, 2.5, 2, 1.5]]
+     [1, -2.5, -1.5, 5.5, 3.5], [0, 20, 20, 30, 30], [0, 4.5, 2.5, 2, 1.5]]
 )  # fmt: skip
 
 
@@ -270,8 +270,15 @@ def test_refusals():
         parts = [value if i == place else part for i, part in enumerate(good)]
         with pytest.raises(RuntimeError, match=message):
             offered.deform_conv2d(*parts, 1, 1, 0, 0, 1, 1, 1, 1, True)
-    with pytest.raises(RuntimeError, match="stride_h: 0 stride_w: 1"):
-        offered.deform_conv2d(*good, 0, 1, 0, 0, 1, 1, 1, 1, True)
+    for options, message in (
+        ((0, 1, 0, 0, 1, 1), "stride_h: 0 stride_w: 1"), ((1, 1, 0, -1, 1, 1), "pad_h: 0 pad_w: -1"),
+        ((1, 1, 0, 0, 1, 0), "dilation_h: 1 dilation_w: 0"),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=message):
+            offered.deform_conv2d(*good, *options, 1, 1, True)
+    nothing = [*good[:2], torch.ones(1, 8, 0, 0), torch.ones(1, 4, 0, 0), good[4]]
+    with pytest.raises(RuntimeError, match="Calculated output size too small - out_h: 0 out_w: 0"):
+        offered.deform_conv2d(*nothing, 1, 1, 0, 0, 3, 3, 1, 1, True)
     with pytest.raises(AttributeError, match="has no attribute 'box_iou_rotated'"):
         _ = offered.box_iou_rotated
     with pytest.raises(NotImplementedError, match="Call it with dequantized values"):
@@ -302,13 +309,29 @@ def test_what_depends_on_values_runs_eagerly():
 
 
 def test_lower_precision_under_autocast():
-    x, rois = torch.tensor(MAPS).bfloat16(), torch.tensor(ROIS).float()
+    x, rois = torch.tensor(MAPS).bfloat16(), torch.tensor(ROIS[:4]).float()
+    kernel = [torch.tensor(RNG.normal(size=size)) for size in ((2, 12, 1, 1), (2, 2, 7, 9), (2, 1, 7, 9), (2,))]
+    for call in (
+        lambda x: offered.roi_align(x, rois, 1.0, 2, 2, 2, True),
+        lambda x: offered.ps_roi_align(x, rois, 1.0, 2, 2, 2)[0],
+        lambda x: offered.roi_pool(x, rois, 1.0, 2, 2)[0],
+        lambda x: offered.ps_roi_pool(x, rois, 1.0, 2, 2)[0],
+        lambda x: offered.deform_conv2d(x, *[part.float() for part in kernel], 1, 1, 0, 0, 1, 1, 1, 1, True),
+    ):
+        with torch.autocast("cpu"):
+            found = call(x)
+        assert found.dtype is torch.bfloat16
+        torch.testing.assert_close(found.float(), call(x.float()), atol=0.02, rtol=0.02)
+    boxes, scores = torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6]]), torch.tensor([0.5, 0.9, 0.1])
     with torch.autocast("cpu"):
-        found = offered.roi_align(x, rois, 1.0, 2, 2, 2, True)
-    assert found.dtype is torch.bfloat16
-    torch.testing.assert_close(
-        found.float(), offered.roi_align(x.float(), rois, 1.0, 2, 2, 2, True), atol=0.02, rtol=0.02
-    )
+        assert offered.nms(boxes.bfloat16(), scores, 0.5).tolist() == [1, 2]
+
+
+def test_regions_without_area():
+    maps, rois = torch.tensor(MAPS), torch.tensor([[0.0, 4, 2, 4, 2]], dtype=torch.float64)
+    assert offered.roi_align(maps, rois, 1.0, 2, 2, 0, True).abs().max().item() == 0
+    # As in torchvision, which divides by the number of points here, and there is none.
+    assert offered.ps_roi_align(maps, rois, 1.0, 2, 2, 0)[0].isnan().all()
 
 
 def test_what_a_package_registers_besides_changes_nothing():

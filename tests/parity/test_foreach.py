@@ -149,6 +149,7 @@ ROWS = {
     "powsum complex": lambda t: t._foreach_powsum([t.tensor([3 + 4j])]),
     "max": lambda t: t._foreach_max(tensors(t)),
     "max of none": lambda t: t._foreach_max([t.ones(0)]),
+    "two operands": lambda t: t._foreach_add(tensors(t), 1, scalar=2),
     "clone": lambda t: t._foreach_clone(tensors(t), memory_format=t.preserve_format),
     "copy": lambda t: t._foreach_copy_(tensors(t), tensors(t, OTHERS, "float64")),
     "copy short": lambda t: t._foreach_copy_(tensors(t), tensors(t)[:1]),
@@ -198,6 +199,8 @@ def test_lists_of_different_length_change_nothing():
     given = [rushlight.zeros(2), rushlight.zeros(2)]
     with pytest.raises(RuntimeError, match="same number"):
         rushlight._foreach_add_(given, [1.0])
+    with pytest.raises(TypeError, match="invalid combination of arguments"):
+        rushlight._foreach_add_(given, [1.0, "two"])
     assert all(x.tolist() == [0.0, 0.0] for x in given)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.random import box_muller
+from rushlight.random import block_program, box_muller
 from rushlight.random.mt19937 import Engine
 
 WORDS = st.integers(0, 700)
@@ -93,3 +93,25 @@ def test_the_program_for_many_samples_gives_the_same_bits(mean, std, monkeypatch
     box_muller.fill_float32(second := Engine(5), fast, mean, std)
     np.testing.assert_array_equal(plain.view(np.int32), fast.view(np.int32))
     np.testing.assert_array_equal(first.get_state(), second.get_state())
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (-0.0, 0.02), (0.5, 0.7)])
+def test_the_program_gives_the_same_bits_at_the_ends_of_the_range(mean, std):
+    """Where a radius, a sine or a cosine is zero: signs of zeros count."""
+    ends = np.array([0, 1, 0x3FFFFF, 0x400000, 0x7FFFFF, 0x800000, 0xC00000, 0xFFFFFF], np.uint64)
+    early, late = np.random.default_rng(0).integers(0, len(ends), (2, block_program.SIZES[-1] // 2))
+    words = ends[early] << np.uint64(32) | ends[late]
+    plain, mean32, std32 = np.empty(2 * words.size, np.float32), np.float32(mean), np.float32(std)
+    fast = block_program.normals(words.copy(), mean32, std32, box_muller._C)
+    box_muller._transform(words, plain, mean32, std32)
+    np.testing.assert_array_equal(plain.view(np.int32), fast.view(np.int32))
+
+
+def test_the_program_is_used_from_many_samples_on(monkeypatch):
+    sizes, original = [], block_program.normals
+    monkeypatch.setattr(block_program, "normals", lambda w, *more: sizes.append(2 * w.size) or original(w, *more))
+    monkeypatch.setattr(box_muller, "_done", 0)
+    monkeypatch.setattr(box_muller, "_WORTHWHILE", 1 << 18)
+    for size in ((1 << 17) + 16, 1 << 17, (1 << 20) + (1 << 16) + 48):
+        box_muller.fill_float32(Engine(0), np.empty(size, np.float32), 0.0, 1.0)
+    assert sizes == [1 << 16, 1 << 16, 1 << 20, 1 << 16]
