@@ -112,7 +112,7 @@ class Op:
         for key, value in kwargs.items():
             i = self.index.get(key)
             if i is None:
-                named = renamed(kwargs, self.synonyms, given)
+                named = renamed(kwargs, self.synonyms)
                 if key in named:
                     raise TypeError(f"{self.name}() got an unexpected keyword argument '{key}'")
                 return self.bind(args, named)
@@ -125,9 +125,9 @@ class Op:
         return bound
 
     @functools.cached_property
-    def synonyms(self) -> dict:
-        """Second names of its parameters: what they stand for, and where."""
-        return table(self.name, self.names, self.positional)
+    def synonyms(self) -> dict[str, str]:
+        """Second names of its parameters, and what they stand for."""
+        return table(self.name, self.names)
 
     def __call__(self, /, *args, out=None, **kwargs):
         bound = self.bind(args, kwargs) if kwargs or len(args) != len(self.params) else args

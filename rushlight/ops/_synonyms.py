@@ -40,56 +40,43 @@ _PLAIN = frozenset(
 _PLAIN_METHODS = _PLAIN | {"istft", "unflatten"}
 
 
-def table(function: str, names, positional: int, first: bool = True) -> dict[str, tuple[str, float]]:
-    """What each second name stands for: the parameter and its position.
+def table(function: str, names) -> dict[str, str]:
+    """Which parameter each second name stands for.
 
     Args:
         function: its name.
         names: of the parameters, in order.
-        positional: how many of them may be given by position.
-        first: False for methods, whose first argument is never named.
     """
-    places = {name: i if i < positional else float("inf") for i, name in enumerate(names)}
-    lead = None if not first or not names else "input" if "input" in places else names[0]
+    lead = "input" if "input" in names else next(iter(names), None)
     found = {}
     for name, real in (*NAMES.items(), ("input", "input"), *_OWN.get(function, {}).items()):
         if real == "input":
             if lead is None or (lead != "input" and lead not in _FIRST):
                 continue
             real = lead
-        if real in places and name not in places:
-            found[name] = (real, places[real])
+        if real in names and name not in names:
+            found[name] = real
     return found
 
 
-def renamed(keywords: dict[str, Any], synonyms: dict[str, tuple[str, float]], given: int) -> dict[str, Any]:
-    """The keywords under their first names; one whose parameter is already given stays, so that it is refused.
-
-    Args:
-        given: how many arguments were given by position.
-    """
+def renamed(keywords: dict[str, Any], synonyms: dict[str, str]) -> dict[str, Any]:
+    """The keywords under their first names; one whose parameter is given so already stays, so that it is refused."""
     out = dict(keywords)
     for name, value in keywords.items():
-        real, place = synonyms.get(name, (name, 0))
-        if real not in out and given <= place:
+        real = synonyms.get(name, name)
+        if real not in out:
             del out[name]
             out[real] = value
     return out
 
 
 @functools.cache
-def with_synonyms(function, first: bool = True):
-    """A function that takes the second names too; the function itself where it has none.
-
-    Args:
-        first: whether the first argument can be named (False for methods).
-    """
-    if type(function) is not FunctionType or hasattr(function, "synonyms"):
+def with_synonyms(function):
+    """A function that takes the second names too; the function itself where it has none."""
+    if type(function) is not FunctionType:
         return function
     code = function.__code__
-    synonyms = table(
-        function.__name__, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount], code.co_argcount, first
-    )
+    synonyms = table(function.__name__, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     if not synonyms:
         return function
 
@@ -97,7 +84,7 @@ def with_synonyms(function, first: bool = True):
     def call(*args, **kwargs):
         for name in kwargs:
             if name in synonyms:
-                kwargs = renamed(kwargs, synonyms, len(args))
+                kwargs = renamed(kwargs, synonyms)
                 break
         return function(*args, **kwargs)
 
@@ -107,7 +94,7 @@ def with_synonyms(function, first: bool = True):
 
 def as_method(name: str, function):
     """The function as a method of this name, with second names where torch's method has them."""
-    return function if name in _PLAIN_METHODS else with_synonyms(function, False)
+    return function if name in _PLAIN_METHODS else with_synonyms(function)
 
 
 def export(space: dict[str, Any], names=None) -> None:
