@@ -218,15 +218,22 @@ def _copied(input: Array, src: Array):
 
 
 @method()
-def copy_(self, src, non_blocking=False):
-    """Take over the values of ``src``, converted and broadcast; gradients flow to ``src``.
+def copy_(self, other, non_blocking=False):
+    """Take over the values of ``other``, a tensor or a number, converted and broadcast; gradients flow to it.
+
+    Args:
+        other: the values.
+        non_blocking: accepted: JAX never waits.
 
     Raises:
         RuntimeError: the shapes do not broadcast.
     """
     self._check_in_place()
-    if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type_name(src)}")
+    if isinstance(other, bool | int | float | complex):
+        return self.fill_(other)
+    if not isinstance(other, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type_name(other)}")
+    src = other
     shape, other = self._array().shape, src._array().shape
     lead = len(shape) - len(other)
     if (lead < 0 and 1 not in other[:-lead]) or any(n not in (1, m) for n, m in zip(reversed(other), reversed(shape))):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
+from .._errors import not_supported
 from .._tensor.tensor import Tensor
 from ._op import Array, Number, op
 from .shape import wrap_dim
@@ -295,4 +296,25 @@ def fused_moving_avg_obs_fake_quant(
     return result[0]
 
 
-__all__ = ["fake_quantize_per_channel_affine", "fake_quantize_per_tensor_affine", "fused_moving_avg_obs_fake_quant"]
+def _make_per_tensor_quantized_tensor(input, scale, zero_point):
+    """Refused: tensors of integers on a grid are not offered.
+
+    Args:
+        input: the integers.
+        scale, zero_point: the grid.
+
+    Raises:
+        NotImplementedError: always.
+    """
+    raise not_supported(
+        "torch._make_per_tensor_quantized_tensor",
+        "(input.float() - zero_point) * scale are the numbers that the integers stand for.",
+    )
+
+
+__all__ = [
+    "_make_per_tensor_quantized_tensor",
+    "fake_quantize_per_channel_affine",
+    "fake_quantize_per_tensor_affine",
+    "fused_moving_avg_obs_fake_quant",
+]

@@ -124,15 +124,48 @@ def matmul(input: Array, other: Array):
     return _dot(input, other)
 
 
+def _times(a, b, out_dtype):
+    """``a @ b``, not rounded where ``out_dtype`` is float32 and they are of half precision."""
+    if not _is_wide(a, out_dtype):
+        return _dot(a, b)
+    return unrounded(_dot, a, b)
+
+
+def _is_wide(a, out_dtype) -> bool:
+    """Whether a product is to be of another dtype than its factors.
+
+    Raises:
+        RuntimeError: one that PyTorch's kernels do not give.
+    """
+    if out_dtype is None or out_dtype is dtypes.from_numpy(a.dtype):
+        return False
+    if a.dtype not in (jnp.float16, jnp.bfloat16) or out_dtype is not dtypes.float32:
+        raise RuntimeError(
+            "out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs: received factors of "
+            f"{dtypes.from_numpy(a.dtype)} and out_dtype={out_dtype}"
+        )
+    return True
+
+
 @op(numbers=())
-def mm(input: Array, mat2: Array):
-    """The product of two matrices."""
+def mm(input: Array, mat2: Array, out_dtype=None):
+    """The product of two matrices.
+
+    Args:
+        input, mat2: the matrices.
+        out_dtype: float32 for factors of half precision; default: theirs.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch.mm(torch.ones(1, 2).bfloat16(), torch.ones(2, 1).bfloat16(), out_dtype=torch.float32)
+        tensor([[2.]])
+    """
     for name, x in (("self", input), ("mat2", mat2)):
         if x.ndim != 2:
             raise RuntimeError(f"{name} must be a matrix")
     _check_mm(input, mat2)
     _same_dtype(input, mat2)
-    return _dot(input, mat2)
+    return _times(input, mat2, out_dtype)
 
 
 def _check_batches(a, b):
@@ -147,11 +180,11 @@ def _check_batches(a, b):
 
 
 @op(numbers=())
-def bmm(input: Array, mat2: Array):
-    """The products of two batches of matrices."""
+def bmm(input: Array, mat2: Array, out_dtype=None):
+    """The products of two batches of matrices; ``out_dtype`` as for ``mm``."""
     _check_batches(input, mat2)
     _same_dtype(input, mat2)
-    return _dot(input, mat2)
+    return _times(input, mat2, out_dtype)
 
 
 @op(numbers=())
@@ -232,8 +265,11 @@ def _number(x, like):
     return cast(x, dtypes.from_numpy(like.dtype))
 
 
-def _added(base, a, b, beta, alpha, multiply=_dot):
+def _added(base, a, b, beta, alpha, multiply=_dot, out_dtype=None):
     product = unrounded(multiply, a, b) if a.dtype in (jnp.float16, jnp.bfloat16) else multiply(a, b)
+    if _is_wide(a, out_dtype):
+        base = base.astype(product.dtype) if base.dtype == a.dtype else base
+        return _plus(base, product, beta, alpha, like=product)
     return _plus(base, product, beta, alpha, like=a)
 
 
@@ -265,14 +301,16 @@ def _plus(base, product, beta, alpha, like):
 
 
 @op(inplace=True)
-def addmm(input: Array, mat1: Array, mat2: Array, *, beta: Number | None = None, alpha: Number | None = None):
-    """``beta * input + alpha * (mat1 @ mat2)``."""
+def addmm(
+    input: Array, mat1: Array, mat2: Array, out_dtype=None, *, beta: Number | None = None, alpha: Number | None = None
+):  # fmt: skip
+    """``beta * input + alpha * (mat1 @ mat2)``; ``out_dtype`` as for ``mm``."""
     for name, x in (("mat1", mat1), ("mat2", mat2)):
         if x.ndim != 2:
             raise RuntimeError(f"{name} must be a matrix, got {x.ndim}-D tensor")
     _check_mm(mat1, mat2)
     _same_dtype(mat1, mat2)
-    return _added(input, mat1, mat2, beta, alpha)
+    return _added(input, mat1, mat2, beta, alpha, out_dtype=out_dtype)
 
 
 @op(inplace=True)
@@ -289,11 +327,14 @@ def addr(input: Array, vec1: Array, vec2: Array, *, beta: Number | None = None, 
 
 
 @op(inplace=True)
-def baddbmm(input: Array, batch1: Array, batch2: Array, *, beta: Number | None = None, alpha: Number | None = None):
-    """``beta * input + alpha * bmm(batch1, batch2)``."""
+def baddbmm(
+    input: Array, batch1: Array, batch2: Array, out_dtype=None, *, beta: Number | None = None,
+    alpha: Number | None = None,
+):  # fmt: skip
+    """``beta * input + alpha * bmm(batch1, batch2)``; ``out_dtype`` as for ``mm``."""
     _check_batches(batch1, batch2)
     _same_dtype(batch1, batch2)
-    return _added(input, batch1, batch2, beta, alpha)
+    return _added(input, batch1, batch2, beta, alpha, out_dtype=out_dtype)
 
 
 @op(inplace=True)

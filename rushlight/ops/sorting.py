@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .. import dtypes
+from .._errors import type_name
 from .._tensor.tensor import Tensor
 from ._execute import write_out
 from ._op import Array, attach, op
@@ -330,10 +331,46 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-@op(differentiable=False)
-def isin(elements: Array, test_elements: Array, assume_unique=False, invert=False):
-    """Whether each element is among the others."""
+@op(name="isin", method=False, differentiable=False)
+def _isin(elements: Array, test_elements: Array, assume_unique, invert):
     return jnp.isin(elements, test_elements, invert=invert)
+
+
+def isin(
+    elements=None, test_elements=None, *, element=None, test_element=None, assume_unique=False, invert=False, out=None
+):  # fmt: skip
+    """Whether each element is among the others.
+
+    Args:
+        elements, test_elements: tensors; one of the two may be a number, which also goes by ``element`` or
+            ``test_element``.
+        assume_unique: accepted: the answer is the same.
+        invert: whether it is not.
+        out: where to.
+
+    Raises:
+        TypeError: two numbers, or an argument twice.
+
+    Example:
+        >>> import rushlight as torch
+        >>> torch.isin(element=2, test_elements=torch.tensor([1, 2]))
+        tensor(True)
+    """
+    given = (
+        [one for one in (elements, element) if one is not None],
+        [one for one in (test_elements, test_element) if one is not None],
+    )
+    numbers = [one for one in (element, test_element) if one is not None]
+    pairs = (*given[0], *given[1])
+    fits = len(given[0]) == len(given[1]) == 1 and any(isinstance(one, Tensor) for one in pairs)
+    if not fits or any(isinstance(one, Tensor) for one in numbers):
+        shown = ", ".join(type_name(one) for one in pairs)
+        raise TypeError(
+            f"isin() received an invalid combination of arguments - got ({shown}), but expected one of: (Tensor "
+            "elements, Tensor test_elements), (Number element, Tensor test_elements), (Tensor elements, Number "
+            "test_element)"
+        )
+    return _isin(*pairs, assume_unique, invert, out=out)
 
 
 # -- counting -------------------------------------------------------------------------------------------------------
