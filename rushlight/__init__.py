@@ -92,12 +92,12 @@ globals().update(_dtypes.ALIASES)
 # Subpackages that load on first use, as attributes or by import.
 _LAZY = frozenset(
     {
-        "_C", "__config__", "_custom_ops", "_dynamo", "_higher_order_ops", "_tensor_str", "accelerator", "alias", "amp", "ao",
-        "backends", "checkpoint", "classes", "compiler", "cpu", "cuda", "distributed", "distributions", "fft", "func",
-        "functional", "futures", "fx", "hub", "inspect", "jit", "library", "linalg", "masked", "models", "mps",
-        "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "quantization", "random", "return_types",
-        "serialization", "signal", "special", "storage", "testing", "torch_version", "types", "utils", "version",
-        "xpu",
+        "_C", "__config__", "_custom_ops", "_dynamo", "_higher_order_ops", "_subclasses", "_tensor_str", "accelerator",
+        "alias", "amp", "ao", "backends", "checkpoint", "classes", "compiler", "cpu", "cuda", "distributed",
+        "distributions", "fft", "func", "functional", "futures", "fx", "hub", "inspect", "jit", "library", "linalg",
+        "masked", "models", "mps", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "quantization",
+        "random", "return_types", "serialization", "signal", "special", "storage", "testing", "torch_version", "types",
+        "utils", "version", "xpu",
     }
 )  # fmt: skip
 # Names whose subpackage loads on first use.

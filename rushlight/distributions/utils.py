@@ -44,7 +44,12 @@ def broadcast_all(*values: Any) -> Any:
 
 def standard_normal(shape: Any, like: Tensor) -> Tensor:
     """Normal numbers in the dtype and on the device of a tensor."""
-    return empty(tuple(shape), dtype=like.dtype, device=like.device).normal_()
+    return _standard_normal(shape, like.dtype, like.device)
+
+
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
+    """Normal numbers; torch's own name, which packages import."""
+    return empty(tuple(shape), dtype=dtype, device=device).normal_()
 
 
 def choose(condition: Any, a: Any, b: Any) -> Any:

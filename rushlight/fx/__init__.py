@@ -99,7 +99,7 @@ def symbolic_trace(root: Any, concrete_args: Any = None) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("graph_module", "node", "proxy"):
+    if name in ("experimental", "graph_module", "node", "proxy"):
         return import_module(f"{__name__}.{name}")
     raise missing_name(__name__, name)
 

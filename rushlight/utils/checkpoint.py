@@ -21,6 +21,7 @@ from .._tensor.program import OpNode, StagedNode
 from .._tensor.tensor import Tensor
 from ..autograd import Function, backward
 from ..random.generator import generator_of
+from ._device_states import get_device_states, set_device_states
 from ._selective import CheckpointPolicy, SelectiveCheckpointContext, contexts
 
 _debug: bool | None = None
@@ -467,5 +468,6 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_ent
 __all__ = [
     "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext",
     "check_backward_validity", "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts",
-    "detach_variable", "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
+    "detach_variable", "get_device_states", "noop_context_fn", "set_checkpoint_debug_enabled",
+    "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Parity of what graph packages take from torch besides its operators: row starts, segments, parts of printed forms."""
+"""Parity of what packages take from torch besides operators: row starts, segments, printed forms, devices' states."""
 
 import numpy as np
 import pytest
@@ -75,3 +75,64 @@ def test_bracketed_numbers(name, indent):
 def test_notes(notes, force):
     given = ("Index([0, 1]", notes, 6, force)
     assert rushlight._tensor_str._add_suffixes(*given) == torch._tensor_str._add_suffixes(*given)
+
+
+def test_states_of_devices():
+    from torch.utils.checkpoint import get_device_states, set_device_states
+
+    from rushlight.utils import checkpoint
+
+    assert checkpoint.get_device_states(rushlight.ones(2), 3) == get_device_states(torch.ones(2), 3) == ([], [])
+    before = rushlight.get_rng_state()
+    checkpoint.set_device_states([], [])
+    checkpoint.set_device_states([0], [before], device_type="meta")
+    set_device_states([0], [torch.get_rng_state()], device_type="meta")
+    assert bool((rushlight.get_rng_state() == before).all())
+
+
+def test_state_of_a_device_comes_back():
+    from rushlight.utils._device_states import resolve
+    from rushlight.utils.checkpoint import set_device_states
+
+    if not rushlight.cuda.is_available():
+        pytest.skip("there is no GPU")
+    states = [rushlight.cuda.get_rng_state()]
+    first = rushlight.rand(3, device=resolve("cuda"))
+    set_device_states([0], states)
+    assert bool((rushlight.rand(3, device="cuda") == first).all())
+
+
+def test_normal_numbers_of_distributions():
+    from torch.distributions.utils import _standard_normal
+
+    from rushlight.distributions import utils
+
+    torch.manual_seed(3)
+    rushlight.manual_seed(3)
+    theirs = _standard_normal((3, 2), torch.float64, "cpu")
+    ours = utils._standard_normal((3, 2), rushlight.float64, "cpu")
+    assert str(ours.dtype) == str(theirs.dtype)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-14)
+
+
+def test_a_traced_tensor_holds_no_values():
+    from rushlight._subclasses.fake_tensor import FakeTensorMode, is_fake
+
+    @rushlight.compile
+    def look(x):
+        return x + (1 if is_fake(x) else 2)
+
+    x = rushlight.ones(2)
+    assert look(x).tolist() == [2.0, 2.0] and not is_fake(x) and not is_fake(3)
+    assert not is_fake(rushlight.ones(2, device="meta"))
+    with pytest.raises(NotImplementedError, match="meta"):
+        FakeTensorMode()
+
+
+def test_no_tracer_of_operators():
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+    assert rushlight.fx.experimental.__name__.endswith("fx.experimental")
+    from rushlight.fx.experimental import proxy_tensor
+
+    assert proxy_tensor.get_proxy_mode() is get_proxy_mode() is None
