@@ -29,6 +29,22 @@ class Group(dict):
     def get(self, name, default=None):
         return self.trace.option(self, name, super().get(name, default))
 
+    def setdefault(self, name, default=None):
+        super().setdefault(name, default)
+        return self[name]
+
+    def __iter__(self):
+        return super().__iter__()  # dict(), update() and ** ask a class for its values only where it has this
+
+    def copy(self):
+        return dict(self)
+
+    def __or__(self, other):
+        return dict(self) | other
+
+    def __ror__(self, other):
+        return other | dict(self)
+
     def values(self):
         return [self[name] for name in self]
 
@@ -60,7 +76,7 @@ class Groups:
             for now, before in zip(there, groups):
                 if getattr(now, "real", None) is not before:
                     return "params"
-                for name in {**now, **before}:
+                for name in (*before, *now):
                     if name not in now or name not in before or dict.__getitem__(now, name) is not before[name]:
                         return name
         return None
