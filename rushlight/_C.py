@@ -1,6 +1,6 @@
 """Owns the few names of ``torch._C``, PyTorch's compiled part, that programs probe from Python.
 
-May import the tensor cell, random and _errors.
+May import the tensor cell, random, the record of ONNX operators and _errors.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ._device import device
 from ._errors import missing_name
 from ._tensor.tensor import Tensor
 from .dtypes import Size, dtype
+from .onnx._graph import Graph, Node, TensorType, Value
 from .random.generator import Generator
 
 TensorBase = Tensor
@@ -104,12 +105,8 @@ class DispatchKeySet:
         return key in self._keys
 
 
-class TensorType:
-    """TorchScript's type of tensors, which programs name in annotations; nothing is one."""
-
-
 def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
 
 
-__all__ = ["Generator", "Size", "TensorBase", "device", "dtype"]
+__all__ = ["Generator", "Graph", "Node", "Size", "TensorBase", "TensorType", "Value", "device", "dtype"]

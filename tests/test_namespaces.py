@@ -33,7 +33,10 @@ MODULES = [
     "distributed.device_mesh", "distributed.distributed_c10d", "distributed.fsdp", "distributed.tensor",
     "distributed.tensor._utils", "distributed.tensor.placement_types", "fx.graph_module", "library",
     "nn.attention.flex_attention", "distributed.algorithms.join", "__config__", "onnx.symbolic_helper",
-    "onnx.symbolic_opset11", "quantization",
+    "onnx.symbolic_opset11", "quantization", "distributed.rpc", "distributed.rpc.api", "distributed.rpc.backend_registry",
+    "distributed.rpc.constants", "distributed.rpc.functions", "distributed.rpc.options", "distributed.autograd",
+    "distributed.optim", "distributed.nn.api.remote_module", "onnx.symbolic_opset9", "onnx.symbolic_opset12",
+    "onnx.errors", "onnx._internal.torchscript_exporter.registration", "distributed.remote_device",
 ]  # fmt: skip
 
 

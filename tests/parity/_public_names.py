@@ -39,21 +39,36 @@ _INCIDENTAL = {
 
 # What programs use and rushlight leaves out on purpose: the beginnings of names, and why.
 OUT_OF_SCOPE = {
-    "torch._make_per_tensor_quantized_tensor": "tensors of integers on a grid",
-    "torch.distributed.rpc": "processes managed by hand",
-    "torch.distributed.autograd": "processes managed by hand",
-    "torch.distributed.optim": "processes managed by hand",
-    "torch.distributed.nn": "processes managed by hand",
-    "torch.onnx": "export to ONNX",
-    "torch.fx.": "graphs of torch.fx",
+    "torch.fx.": "graphs of torch.fx: there is no tracer",
     "torch._C": "torch's C++ internals",
     "torch._dynamo": "torch's compiler",
     "torch._higher_order_ops": "torch's compiler",
     "torch.ops.": "operators registered from C++ or CUDA",
-    "torch.classes": "classes registered from C++",
     "torch.library": "custom operators",
     "torch.sparse": "sparse layouts",
-    "torch.neuron": "a device of another package",
+}
+
+# What programs name and PyTorch itself, without a further package, has not either: a test looks whether that is so.
+NOT_IN_TORCH = {
+    "torch.onnx._export": "older versions of PyTorch",
+    "torch.ops.torchvision.box_iou_rotated": "a package that adds to torchvision's operators",
+    "torch.neuron.current_device": "a device of another package",
+    "torch.classes.NativeInterpretation.ElementwiseInterpreter": "a library of another package",
+}
+
+# What is there under its name and raises NotImplementedError, which names what to use instead.
+REFUSED = {
+    "torch.fx": ("GraphModule", "Graph", "Tracer", "Node", "Proxy", "symbolic_trace"),
+    "torch.fx.node": ("Node",),
+    "torch.fx.proxy": ("Proxy",),
+    "torch.fx.graph_module": ("_CodeOnlyModule",),
+    "torch.jit": ("trace", "trace_module", "load", "save"),
+    "torch": ("sparse_coo_tensor", "_make_per_tensor_quantized_tensor"),
+    "torch.cuda": ("reset_peak_memory_stats",),
+    "torch.ops.torchvision": ("qnms", "qroi_align"),
+    "torch.onnx": ("export",),
+    "torch.distributed._functional_collectives": ("AsyncCollectiveTensor",),
+    "torch.distributed.tensor": ("DTensor", "distribute_tensor", "distribute_module"),
 }
 
 
@@ -130,8 +145,16 @@ def reaches(name) -> bool:
     return False
 
 
+def refused(table):
+    """Names in use that are there and raise: those of ``REFUSED`` in a list of names, with what hangs on them."""
+    roots = [f"{space}.{name}" for space, names in REFUSED.items() for name in names]
+    return [name for name, _ in used(table) if any(name == root or name.startswith(root + ".") for root in roots)]
+
+
 def reason(name):
     """Why a name is left out on purpose; None where it is not."""
+    if name in NOT_IN_TORCH:
+        return f"not in PyTorch 2.13 either: {NOT_IN_TORCH[name]}"
     found = [why for start, why in OUT_OF_SCOPE.items() if name.startswith(start)]
     return found[0] if found else None
 
@@ -141,7 +164,7 @@ def unused(table):
     open_, closed = [], {}
     for name, _ in used(table):
         full = name if table == "torch" else f"torch.Tensor.{name}"
-        if reaches(full):
+        if full not in NOT_IN_TORCH and reaches(full):
             continue
         why = reason(full)
         if why is None:

@@ -213,6 +213,10 @@ def _names_section():
             by_reason.setdefault(why, []).append(name)
         for why, group in by_reason.items():
             out += [f"Out of scope ({why}): {', '.join(f'`{n}`' for n in group)}.", ""]
+        refused = _public_names.refused(table)
+        if refused:
+            shown = ", ".join(f"`{n}`" for n in refused)
+            out += [f"There, and refused with `NotImplementedError` that names what to use: {shown}.", ""]
     return out[:-1]
 
 

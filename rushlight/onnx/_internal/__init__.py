@@ -1,0 +1,4 @@
+"""Owns the folder under which PyTorch keeps its exporters; holds the registry alone.
+
+Imports nothing.
+"""
