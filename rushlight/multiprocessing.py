@@ -215,6 +215,9 @@ def set_sharing_strategy(new_strategy: str) -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__path__":
+        # With it this would count as a package, and its files as ours: spawn.py in the place of the function.
+        raise missing_name(__name__, name)
     try:
         return getattr(multiprocessing, name)
     except AttributeError:

@@ -50,6 +50,12 @@ def test_modules_that_programs_import(name):
         getattr(module, "no_such_" + "name")
 
 
+def test_multiprocessing_is_no_package():
+    with pytest.raises(ImportError, match="not a package"):
+        importlib.import_module("rushlight.multiprocessing.spawn")
+    assert torch.multiprocessing.spawn.__module__ == "rushlight.multiprocessing"
+
+
 def test_serialization_is_the_checkpoint_reader(tmp_path):
     assert torch.serialization.load is torch.load and torch.serialization.save is torch.save
     with torch.serialization.safe_globals([hashlib.sha256]):

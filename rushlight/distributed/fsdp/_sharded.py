@@ -85,8 +85,8 @@ class FullyShardedDataParallel(Module):
             raise not_supported("FullyShardedDataParallel(cpu_offload=CPUOffload(True))", "Leave it out.")
         if mixed_precision is not None:
             _no_types(mixed_precision, ("param_dtype", "reduce_dtype", "buffer_dtype"), "FullyShardedDataParallel")
-        for one in module.modules() if param_init_fn is not None else ():
-            if any(param.is_meta for param in one.parameters(recurse=False)):
+        for one in module.modules():
+            if param_init_fn is not None and any(param.is_meta for param in one.parameters(recurse=False)):
                 param_init_fn(one)
         if device_id is not None:
             module.to(device_id)

@@ -44,7 +44,8 @@ class _Pickler(pickle.Pickler):
         if id(obj) not in self._places:
             # The object is kept besides its place, so that its id stays its own.
             self._places[id(obj)] = len(self.held), obj
-            self.held.append(make(obj))
+            kept: Any = obj
+            self.held.append(make(kept))
         return self._places[id(obj)][0]
 
 

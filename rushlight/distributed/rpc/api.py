@@ -18,7 +18,7 @@ from .. import autograd
 from ._agent import Agent, WorkerInfo, agent, call, current
 from .backend_registry import BackendType
 from .constants import DEFAULT_SHUTDOWN_TIMEOUT, UNSET_RPC_TIMEOUT
-from .options import RpcBackendOptions
+from .options import RpcBackendOptions, TensorPipeRpcBackendOptions
 from .rref import PyRRef, RRef
 
 
@@ -64,10 +64,10 @@ def init_rpc(
         raise ValueError(f"init_rpc(): expected rank 0 in a group of one process, received {here}")
     if current:
         raise RuntimeError("RPC is already initialized")
-    options = rpc_backend_options or BackendType.TENSORPIPE.value()
-    if type(options) is RpcBackendOptions:
-        options = BackendType.TENSORPIPE.value(rpc_timeout=options.rpc_timeout, init_method=options.init_method)
-    made = Agent(name, options)
+    given = rpc_backend_options or RpcBackendOptions()
+    if not isinstance(given, TensorPipeRpcBackendOptions):
+        given = TensorPipeRpcBackendOptions(rpc_timeout=given.rpc_timeout, init_method=given.init_method)
+    made = Agent(name, given)
     autograd._init(here)
     current.append(made)
 
