@@ -196,7 +196,7 @@ def seeds() -> list[bytes]:
     objects = [
         {"x": shared.view(3, 4), "t": shared.view(3, 4).t(), "p": shared[2:5], "n": [1, 2.5, None, "a", (True, b"b")]},
         linear.state_dict(), adam.state_dict(), linear, {"np": np.arange(3), "s": np.float32(2), "d": torch.float16},
-        {name: torch.ones(2).to(dtype) for name, dtype in torch.dtypes.ALL.items()},
+        {d.name: torch.ones(2).to(d) for d in (*torch.dtypes.ALL.values(), torch.complex32)},
         checkpoint.InertTensor("sparse_coo", torch.float32, (3,), sparse),
         argparse.Namespace(a=Path("/x"), b={1, 2}, c=slice(1, 2), d=3 - 1j, e=bytearray(b"x")),
     ]  # fmt: skip

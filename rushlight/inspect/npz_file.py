@@ -27,6 +27,9 @@ def open_source(path: Path) -> Source:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise UnreadableFile(f"{path}: not an npz archive ({error})") from error
+    if any(name.endswith("/data.pkl") for name in archive.namelist()):
+        archive.close()
+        raise UnreadableFile(f"{path}: expected an archive of numpy, received one of torch.save. Name it *.pth.")
     made = Source(str(path), "npz", closers=[archive.close])
     grown = sum(info.file_size for info in archive.infolist() if info.file_size > _GROWTH * info.compress_size)
     if grown > _MOST:

@@ -38,6 +38,10 @@ def read_header(path: Path) -> tuple[dict, dict[str, str], int]:
     with path.open("rb") as file:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+        if head[:4] == b"PK\x03\x04":
+            raise UnreadableFile(
+                f"{path}: expected a safetensors file, received a zip archive. Name it *.pth or *.npz."
+            )
         if length > min(_LARGEST_HEADER, size - 8):
             raise UnreadableFile(f"{path}: not a safetensors file, or cut short: its header claims {length:,} bytes")
         try:

@@ -11,6 +11,7 @@ import json
 import math
 import mmap
 import os
+import stat
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -215,6 +216,10 @@ def open_source(path: str | os.PathLike, only: str = "") -> Source:
                     source = _format(kind).open_source(target)
                     return below(source, only) if only else source
             target = _in_folder(target)
+        if not stat.S_ISREG(target.stat().st_mode):
+            raise UnreadableFile(
+                f"{target}: expected a file, which can be read at any place, received a pipe or device"
+            )
         source = _open(target)
     except UnreadableFile:
         raise
@@ -266,7 +271,10 @@ def _in_folder(folder: Path) -> Path:
 
 def _open_sharded(index: Path) -> Source:
     """The files that an index names, as one."""
-    table = json.loads(index.read_text(encoding="utf-8"))
+    try:
+        table = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(f"{index}: expected JSON, the index of a sharded set, received another file") from error
     places = table.get("weight_map") if isinstance(table, dict) else None
     sound = isinstance(places, dict) and all(isinstance(v, str) and v == os.path.basename(v) for v in places.values())
     if not places or not sound:

@@ -42,6 +42,8 @@ def verify(path: str | os.PathLike, done: Callable[[int], None] | None = None) -
     try:
         opened = open_source(path)
     except UnreadableFile:
+        if not Path(path).is_file():
+            raise
         # A file that was made to do harm is not built, but what it would do can be told.
         _check_names(Path(path), add)
         if all(check["ok"] or not check["blocked"] for check in checks):
