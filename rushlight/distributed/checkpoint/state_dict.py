@@ -329,7 +329,7 @@ def _part(names: _Names, optim: Optimizer, state: dict[str, Any]) -> dict[str, A
             for name in names.used(param, there) if param.requires_grad else ():
                 if name in state["state"]:
                     part["state"][name] = state["state"][name]
-                elif names.options.strict:
+                elif names.options.strict and state["state"]:  # plain SGD has no state at all
                     raise RuntimeError(
                         f"Missing optimizer state for parameter '{name}' in checkpoint. The parameter requires "
                         "gradients but has no saved optimizer state. To load anyway, use "
