@@ -36,8 +36,8 @@ MUTATIONS = [
     Mutation(
         "flipped sign in sub",
         "ops/pointwise.py",
-        "out = a - (b if alpha is None",
-        "out = a + (b if alpha is None",
+        "rounded(a - (b if alpha is None",
+        "rounded(a + (b if alpha is None",
         (f"{OPS}::test_row[sub]",),
     ),
     Mutation(
@@ -116,6 +116,48 @@ MUTATIONS = [
         "if edge is not None and edge[1] is None and base is None:",
         "if False:",
         ("tests/ops/test_in_place.py::test_a_leaf_that_requires_grad_is_refused",),
+    ),
+    Mutation(
+        "a program does not watch what get() reads of a group",
+        "compiler/_groups.py",
+        "return self.trace.option(self, name, super().get(name, default))",
+        "return super().get(name, default)",
+        ("tests/compiler/test_groups.py::test_an_option_is_read_anew[get]",),
+    ),
+    Mutation(
+        "a program keeps parameters that were replaced",
+        "compiler/_groups.py",
+        "if len(held) != len(params) or not all(map(is_, held, params)):",
+        "if len(held) != len(params):",
+        ("tests/compiler/test_groups.py::test_another_parameter_in_the_place_of_one",),
+    ),
+    Mutation(
+        "a program overlooks what keeps its size",
+        "compiler/_outside.py",
+        "return set(map(id, container)) == set(map(id, before))",
+        "return len(container) == len(before)",
+        ("tests/compiler/test_outside.py::test_a_container_that_keeps_its_size[set]",),
+    ),
+    Mutation(
+        "a program repeats numpy's random numbers",
+        "compiler/_streams.py",
+        "elif isinstance(value, np.random.RandomState):",
+        "elif False:",
+        ("tests/compiler/test_streams.py::test_numpys_streams_move_on_at_every_call[own_legacy]",),
+    ),
+    Mutation(
+        "pooled regions come back in float32",
+        "ops/vision.py",
+        "return out.to(input.dtype), where",
+        "return out, where",
+        ("tests/ops/test_vision.py::test_lower_precision_under_autocast",),
+    ),
+    Mutation(
+        "a thread saves what came later",
+        "distributed/checkpoint/state_dict_saver.py",
+        "return [_held(one) for one in value] if isinstance(value, list) else value",
+        "return value",
+        ("tests/parity/test_distributed_checkpoint_more.py::test_saving_in_a_thread_keeps_lists_and_tells_failures",),
     ),
 ]
 
