@@ -96,7 +96,10 @@ class Held:
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
-        self.groups = [(g, list(g["params"])) for g in optimizer.param_groups]
+        self.groups = [
+            (g, list(g["params"]), [(name, value) for name, value in g.items() if _is_tensor(value)])
+            for g in optimizer.param_groups
+        ]
         self.hooks = _hooks(optimizer)
 
     def fails(self) -> str | None:
@@ -104,13 +107,19 @@ class Held:
         groups = self.optimizer.param_groups
         if len(groups) != len(self.groups):
             return "parameters"
-        for now, (group, params) in zip(groups, self.groups):
+        for now, (group, params, tensors) in zip(groups, self.groups):
             if now is not group:
                 return "groups"
             held = now["params"]
             if len(held) != len(params) or not all(map(is_, held, params)):
                 return "parameters"
+            if tensors and any(now.get(name) is not value for name, value in tensors):
+                return "tensors"
         return "hooks" if _hooks(self.optimizer) != self.hooks else None
+
+
+def _is_tensor(option) -> bool:
+    return any(hasattr(v, "_storage") for v in (option if type(option) is tuple else (option,)))
 
 
 def tables(optimizer) -> tuple:

@@ -306,13 +306,19 @@ class FusedOptimizer(Optimizer):
             position += count
         host = np.array([v if isinstance(v, (int, float)) else v or 0.0 for v in flat if v is not _TENSOR], np.float64)
         array = upload(host, where)
-        if old is not None and old.vector._array().shape == array.shape:
-            vector = old.vector
-            vector._write(array)
+        # One for each length: programs that were compiled while a number was a tensor have another one.
+        vectors = {} if old is None else old.vectors
+        vector = vectors.get(host.size)
+        if vector is None:
+            vector = vectors[host.size] = Tensor._of(array, where)
         else:
-            vector = Tensor._of(array, where)
+            vector._write(array)
         return SimpleNamespace(
-            flat=flat, flags=flags, vector=vector, static=(tuple(marks), tuple(zip(self._flags, flags)))
+            flat=flat,
+            flags=flags,
+            vector=vector,
+            vectors=vectors,
+            static=(tuple(marks), tuple(zip(self._flags, flags))),
         )
 
 
