@@ -14,6 +14,7 @@ from jax.core import ShapedArray
 from jax.extend import core as jex
 
 from .. import config
+from ._forms import in_fast_forms
 from ._layout import channels_last
 
 _cotangent_p = jex.Primitive("cotangent")
@@ -111,7 +112,10 @@ def split(closed, forward_outputs: int) -> tuple[list, list, list, dict]:
 
 
 def arranged(closed):
-    """A traced program in the memory order that suits the backend: on a CPU, convolutions with channels last."""
+    """A traced program as suits the backend: on a CPU, convolutions with channels last, gradients of slices side by side."""
+    if jax.default_backend() != "cpu":
+        return closed
+    closed = in_fast_forms(closed)
     return channels_last(closed) if _convolves(closed.jaxpr.eqns) else closed
 
 
