@@ -26,7 +26,8 @@ def _keep_freed_memory() -> None:
 
 
 def _machine() -> str:
-    """A name for the kind of processor: compiled programs use all its instructions, and homes may be shared."""
+    """A name for the kind and number of processors: compiled programs use all instructions and are cut up for as many
+    threads as there are, and homes may be shared."""
     import hashlib
     import platform
 
@@ -35,7 +36,8 @@ def _machine() -> str:
             traits = next((line for line in file if line.startswith(("flags", "Features"))), "")
     except OSError:
         traits = platform.processor()
-    return f"{platform.machine()}-{hashlib.sha256(traits.encode()).hexdigest()[:12]}"
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.machine()}-{count}-{hashlib.sha256(traits.encode()).hexdigest()[:12]}"
 
 
 def _keep_programs(jax) -> None:

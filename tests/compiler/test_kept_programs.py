@@ -33,3 +33,14 @@ def test_it_can_be_switched_off_and_survives_a_folder_it_cannot_write(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     _run(blocked)
+
+
+def test_programs_are_kept_by_number_of_processors(monkeypatch):
+    """XLA cuts a program up for as many threads as there are: one made on one core runs on one core for ever."""
+    from rushlight import config
+
+    names = set()
+    for cores in ({0}, {0, 1}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores, raising=False)
+        names.add(config._machine())
+    assert len(names) == 2
