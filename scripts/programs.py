@@ -14,6 +14,7 @@ losses of three training steps.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -38,6 +39,7 @@ OUTPUTS, LOSSES = 1e-4, 1e-3  # tolerances; each program has its own for initial
 DOUBLE = 1e-6  # both of a program that trains in float64
 MOVEMENTS = "0.2% to 0.8%"  # four draws, float32
 GUIDE = ROOT / "docs" / "programs.md"
+BEFORE = "before"
 
 
 def version_of(package: str) -> str | None:
@@ -46,6 +48,16 @@ def version_of(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+@functools.cache
+def code_now() -> str:
+    """The date and the number of the newest commit; "unknown" outside a checkout."""
+    command = ["git", "-C", str(ROOT), "log", "-1", "--format=%cs %h"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 # What runs in each process ------------------------------------------------------------------------------------------
@@ -181,7 +193,10 @@ def work(names: list[str], folder: Path) -> None:
 
 @dataclass
 class Result:
-    """What came of one program; ``problems`` is empty where everything agreed."""
+    """What came of one program; ``problems`` is empty where everything agreed.
+
+    ``code`` says of which commit it is, where that is not the newest.
+    """
 
     program: Program
     version: str
@@ -190,6 +205,7 @@ class Result:
     parameters: int = 0
     seconds: tuple[float, float] = (0.0, 0.0)
     trace: str = ""
+    code: str = ""
 
 
 def run(programs: Iterable[Program], folder: Path) -> list[Result]:
@@ -313,13 +329,15 @@ of their own. Compared are, from the same seed:
 - the outputs in evaluation mode: to {outputs:g};
 - the losses of three training steps by SGD with momentum or AdamW, with dropout and running statistics: to {losses:g}.
 
-segmentation_models_pytorch runs in float64, and so do timm's optimizers, which take five steps with a small network:
-both are then compared to {double:g}. In float32 such training shows how it is conditioned, not whether two libraries
-agree. Where PyTorch itself starts FPN from weights moved by one part in 10 million, its third loss moves by
+segmentation_models_pytorch runs in float64, and so do HardNet, MobileNetV2, UperNet, the models of timm that came to
+the list last (from ConvMixer) and timm's optimizers, which take five steps with a small network: all are then compared
+to {double:g}. In float32 such training shows how it is conditioned, not whether two libraries agree.
+Where PyTorch itself starts FPN from weights moved by one part in 10 million, its third loss moves by
 {movements}, and at a tenth of the learning rate still by as much as 0.2%.
 In float64 the losses of the two libraries agree to eleven digits there, the gradients of every layer to twelve.
 
-Rows are written as programs run: `--write` keeps those of programs that were not chosen.
+Rows are written as programs run: `--write` keeps those of programs that were not chosen. The last column says when:
+the date and the number of the newest commit then, or `{before}` for rows older than the column.
 
 To repeat it, install the packages beside PyTorch and say `python scripts/programs.py`; `--only WORD` chooses.
 Dropout's random numbers are PyTorch's as well, so losses agree with dropout on; where they cannot, a remark says so.
@@ -330,7 +348,8 @@ What does not run:
   `encodec` and `speechbrain`, which need it, ran under both with that part (`torchaudio/lib/*.so`) taken away.
 - `torchvision` imports, and its models, transforms and detection operators (`nms`, `roi_align`, `deform_conv2d` and
   their kin) work; those for quantized tensors and rotated boxes are missing, and its readers of image files.
-- `torch_geometric` imports private parts of PyTorch (`torch._tensor_str`) that are not here.
+- `torch_geometric` as far as it multiplies sparse matrices (`torch.sparse_csr_tensor`: `GraphUNet`), wraps indices in
+  tensors of its own (`Index`, `EdgeIndex`), or needs compiled packages (`torch_cluster`'s `radius_graph`).
 - Exporters, FSDP, tensor parallelism and TorchScript of these packages: [differences](differences-from-torch.md).
 
 | package | version | programs | the same |
@@ -339,13 +358,13 @@ What does not run:
 
 ## Programs
 
-| package | model | kind | parameters | result |
-|---|---|---|---|---|
+| package | model | kind | parameters | result | code of |
+|---|---|---|---|---|---|
 {programs}
 {notes}"""
 
 
-ROW = "| {package} | {model} | {kind} | {parameters} | {state} |"
+ROW = "| {package} | {model} | {kind} | {parameters} | {state} | {code} |"
 
 
 def former(text: str) -> dict[tuple[str, str], tuple[str, str, list[str]]]:
@@ -355,8 +374,8 @@ def former(text: str) -> dict[tuple[str, str], tuple[str, str, list[str]]]:
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if len(cells) == 4 and cells[2].isdigit():
             versions[cells[0]] = cells[1]
-        elif len(cells) == 5 and cells[4] in ("same", "differs"):
-            rows[cells[0], cells[1]] = line
+        elif len(cells) in (5, 6) and cells[4] in ("same", "differs"):
+            rows[cells[0], cells[1]] = line if len(cells) == 6 else f"{line} {BEFORE} |"
         elif len(cells) == 2:
             notes.setdefault(cells[0], []).append(line)
     return {key: (versions[key[0]], row, notes.get(key[1], [])) for key, row in rows.items()}
@@ -367,7 +386,8 @@ def page(results: list[Result], text: str = "") -> str:
     known = former(text)
     for result in results:
         program, state = result.program, "differs" if result.problems else "same"
-        fields = {"package": program.package, "model": program.model, "kind": program.kind, "state": state}
+        fields = {"package": program.package, "model": program.model, "kind": program.kind, "state": state,
+                  "code": result.code or code_now()}  # fmt: skip
         remarks = [*([program.note] if program.note else []), *result.problems]
         known[program.package, program.model] = (
             result.version,
@@ -378,15 +398,15 @@ def page(results: list[Result], text: str = "") -> str:
     packages = []
     for package in dict.fromkeys(package for package, _ in listed):
         rows = [known[key] for key in listed if key[0] == package]
-        same = sum(row.endswith("| same |") for _, row, _ in rows)
+        same = sum("| same |" in row for _, row, _ in rows)
         packages.append(f"| {package} | {rows[-1][0]} | {len(rows)} | {same} |")
     notes = [note for key in listed for note in known[key][2]]
     if notes:
         notes = ["", "## Remarks", "", "| model | remark |", "|---|---|", *notes, ""]
     return PAGE.format(
         torch=version_of("torch"), values=Program.values, outputs=OUTPUTS, losses=LOSSES, double=DOUBLE,
-        movements=MOVEMENTS, packages="\n".join(packages), programs="\n".join(known[key][1] for key in listed),
-        notes="\n".join(notes),
+        movements=MOVEMENTS, before=BEFORE, packages="\n".join(packages),
+        programs="\n".join(known[key][1] for key in listed), notes="\n".join(notes),
     )  # fmt: skip
 
 

@@ -82,5 +82,17 @@ def noise(*shape: int, seed: int = 0) -> Any:
 def load() -> list[Program]:
     """The whole list."""
     if not PROGRAMS:
-        from . import audio, families, generative, language, optimizers, plain, vision  # noqa: F401
+        from . import (  # noqa: F401
+            audio,
+            families,
+            further,
+            generative,
+            graphs,
+            language,
+            later_families,
+            optimizers,
+            plain,
+            vision,
+            vision_families,
+        )
     return PROGRAMS

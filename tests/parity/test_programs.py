@@ -98,7 +98,8 @@ def test_a_page_keeps_the_rows_of_programs_that_were_not_run():
     row = f"| {program.package} | {program.model} | {program.kind} | 7 |"
     wrong = programs.Result(program, "9.9", problems=["losses differ: a|b"], parameters=7)
     changed = programs.page([wrong], text)
-    assert f"{row} differs |" in changed and f"| {program.model} | losses differ: a b |" in changed
-    again = programs.page([programs.Result(program, "9.9", parameters=7)], changed)
-    assert f"{row} same |" in again and "losses differ: a b" not in again
+    assert f"{row} differs | {programs.code_now()} |" in changed
+    assert f"| {program.model} | losses differ: a b |" in changed
+    again = programs.page([programs.Result(program, "9.9", parameters=7, code="2000-01-01 abc")], changed)
+    assert f"{row} same | 2000-01-01 abc |" in again and "losses differ: a b" not in again
     assert len(again.splitlines()) == len(text.splitlines())
