@@ -112,7 +112,7 @@ def split(closed, forward_outputs: int) -> tuple[list, list, list, dict]:
 
 
 def arranged(closed):
-    """A traced program as suits the backend: on a CPU, convolutions with channels last, gradients of slices side by side."""
+    """A traced program as suits the backend: on a CPU, with channels last and gradients of slices side by side."""
     if jax.default_backend() != "cpu":
         return closed
     closed = in_fast_forms(closed)
