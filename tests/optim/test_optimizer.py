@@ -10,12 +10,13 @@ import pickle
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rushlight as torch
 from rushlight import optim
-from rushlight.optim import _fused
+from rushlight.optim import _fused, lbfgs
 from rushlight.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
@@ -383,3 +384,27 @@ def test_no_warning_in_a_usual_loop():
     copied.step()
     assert schedule.get_last_lr() == [0.0625]
     assert copied.get_last_lr() == [0.03125]
+
+
+def test_zeroed_gradients_lose_their_history():
+    grown, given = (torch.ones(2, requires_grad=True) for _ in range(2))
+    (grown**3).sum().backward(create_graph=True)
+    given.grad = torch.ones(2, requires_grad=True)
+    assert grown.grad.grad_fn is not None
+    optim.SGD([grown, given]).zero_grad(set_to_none=False)
+    for p in (grown, given):
+        assert p.grad.tolist() == [0, 0] and p.grad.grad_fn is None and not p.grad.requires_grad
+
+
+def test_states_of_nobody_are_loaded_too():
+    """What stands under a key that is no parameter's number."""
+    made = optim.SGD([torch.ones(2, requires_grad=True)], lr=0.5)
+    made.load_state_dict({**made.state_dict(), "state": {"counts": {"seen": 3}}})
+    assert made.state["counts"] == {"seen": 3}
+
+
+def test_lbfgs_passes_over_pairs_without_curvature():
+    held = lbfgs._History({}, 5)
+    for change, kept in ((1.0, 1), (-1.0, 1), (0.0, 1), (2.0, 2)):
+        held.add(jnp.array([change]), jnp.array([1.0]))
+        assert len(held.dirs) == len(held.steps) == len(held.ro) == kept
