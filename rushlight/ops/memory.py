@@ -120,7 +120,7 @@ def chalf(self, memory_format=None):
     Example:
         >>> import rushlight as torch
         >>> torch.tensor([1 + 0.1j]).chalf()
-        tensor([1.0000+0.1000j], dtype=torch.complex32)
+        tensor([1.+0.1000j], dtype=torch.complex32)
     """
     return convert(self, None, dtypes.complex32)
 
