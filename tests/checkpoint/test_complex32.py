@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import rushlight as torch
 from rushlight import nn
+from rushlight._tensor.unread import write_later
 from rushlight.checkpoint import load, save, save_file
 from rushlight.checkpoint.orbax import Checkpointer
 from rushlight.cli.main import app
@@ -122,6 +123,12 @@ def test_what_is_written_into_one_is_rounded():
     assert is_half(x) and x[0].item().real == float(np.float16(np.float32(np.float16(0.1)) * np.float32(3)))
     x.data = torch.ones(2)
     assert x.dtype is torch.float32
+
+
+def test_what_is_read_later_is_rounded_then():
+    x, wide = half(0j), torch.tensor([0.1 + 0.3j])
+    write_later(x._storage, (1,), np.dtype(np.complex64), lambda: wide._array())
+    assert is_half(x) and x.tolist() == wide.chalf().tolist() and is_half(x)
 
 
 def test_gradients_flow_through():
