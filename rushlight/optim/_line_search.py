@@ -29,10 +29,10 @@ def cubic_minimum(a: Point, b: Point, bounds=None) -> float:
         return (low + high) / 2.0
     left, right = (a, b) if a.t <= b.t else (b, a)
     d2 = math.sqrt(square)
-    below = right.slope - left.slope + 2 * d2
-    if below == 0:
-        return (low + high) / 2.0
-    found = right.t - (right.t - left.t) * ((right.slope + d2 - d1) / below)
+    above, below = right.slope + d2 - d1, right.slope - left.slope + 2 * d2
+    if below == 0:  # a straight line, which has its minimum at one end
+        return high if above < 0 else low if above > 0 else (low + high) / 2.0
+    found = right.t - (right.t - left.t) * (above / below)
     return min(max(found, low), high)
 
 

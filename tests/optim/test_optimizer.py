@@ -408,3 +408,13 @@ def test_lbfgs_passes_over_pairs_without_curvature():
     for change, kept in ((1.0, 1), (-1.0, 1), (0.0, 1), (2.0, 2)):
         held.add(jnp.array([change]), jnp.array([1.0]))
         assert len(held.dirs) == len(held.steps) == len(held.ro) == kept
+
+
+def test_options_added_to_a_swapped_optimizer_go_with_it():
+    a, b = (torch.ones(1, requires_grad=True) for _ in range(2))
+    made = optim.SGD([a], lr=0.5, momentum=0.9)
+    a.grad = torch.ones(1)
+    made.step()
+    with optim.swap_in_optimizer_params_and_state(made, {"b": b}, made.state_dict()):
+        made.param_groups[0].update(lr=9.0, added=True)
+    assert "added" not in made.param_groups[0] and made.param_groups[0]["lr"] == 0.5
