@@ -43,6 +43,7 @@ from .ops.fake_quantize import *
 from .ops.linalg_old import *
 from .ops.norms import *
 from .ops.products import *
+from .ops.contractions import *
 from .ops.nn import *
 from .ops.native import *
 from .ops.operators import *

@@ -4,11 +4,11 @@ May import the operators.
 """
 
 from .ops.compose import meshgrid
+from .ops.contractions import chain_matmul, einsum, tensordot
 from .ops.join import atleast_1d, atleast_2d, atleast_3d, block_diag, cartesian_prod, split
 from .ops.linalg_old import lu
 from .ops.norms import cdist, norm
 from .ops.positions import unravel_index
-from .ops.products import chain_matmul, einsum, tensordot
 from .ops.sorting import unique, unique_consecutive
 from .ops.spectral import istft, stft
 from .ops.strided import broadcast_shapes, broadcast_tensors

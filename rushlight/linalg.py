@@ -7,6 +7,7 @@ Example:
 """
 
 from .ops._synonyms import export as _export
+from .ops.contractions import multi_dot
 from .ops.linalg_checks import LinAlgError
 from .ops.linalg_factor import (
     cholesky,
@@ -39,7 +40,7 @@ from .ops.linalg_symmetric import ldl_factor, ldl_factor_ex, ldl_solve
 from .ops.norms import linalg_norm as norm
 from .ops.norms import matrix_norm, vector_norm
 from .ops.products import linalg_cross as cross
-from .ops.products import matmul, multi_dot, vecdot
+from .ops.products import matmul, vecdot
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",

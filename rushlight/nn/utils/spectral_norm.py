@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._graph.modes import no_grad
 from ..._tensor.tensor import Tensor
-from ...ops.products import multi_dot
+from ...ops.contractions import multi_dot
 from .. import functional as F
 from ..modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..parameter import Parameter, UninitializedParameter
