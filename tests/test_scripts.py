@@ -46,7 +46,7 @@ def test_check_runs_every_step(checkout):
         "make_stubs.py --check",
         "lint-imports ",
         "python3 -m pytest -n 2",
-        "python3 -m pytest --doctest-modules rushlight --ignore=rushlight/classes.py",
+        "python3 -m pytest --doctest-modules rushlight",
     ]
 
 
