@@ -112,6 +112,7 @@ CASES = {
 
 def child(library: str, case: str, path: str, layers: int) -> None:
     t = importlib.import_module(library)
+    assert t.load and t.save  # rushlight imports its reader on first use, PyTorch at once
     work = CASES[case](t, path, layers)
     before = status("VmRSS")
     next(work)
