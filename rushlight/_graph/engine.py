@@ -63,6 +63,22 @@ def _reachable(roots, wanted: set) -> set:
     return useful
 
 
+def leaf_edges(edges):
+    """Go through the edges to leaves that can be reached from ``edges``; a leaf may come several times."""
+    seen: set = set()
+    stack = list(edges)
+    while stack:
+        edge = stack.pop()
+        if edge is None:
+            continue
+        target = edge[0]
+        if not isinstance(target, Node):
+            yield edge
+        elif target not in seen:
+            seen.add(target)
+            stack.extend(target.edges)
+
+
 class _Walk:
     def __init__(self, create_graph: bool, keep_graph: bool):
         self.create_graph = create_graph

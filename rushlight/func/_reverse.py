@@ -10,7 +10,6 @@ from typing import Any
 
 from .._graph import engine
 from .._graph.modes import state
-from .._graph.node import Node
 from .._tensor.program import Program
 from .._tensor.tensor import Tensor
 from ..ops._execute import execute
@@ -38,20 +37,8 @@ def seen_from_outside(tensors: Any, inner: list[Tensor]) -> bool:
     own = {id(x) for x in inner if x._node is None}
     if any(x._node is not None for x in inner):
         return True
-    stack = [t._edge() for t in tensors if isinstance(t, Tensor)]
-    seen: set = set()
-    while stack:
-        edge = stack.pop()
-        if edge is None:
-            continue
-        target = edge[0]
-        if not isinstance(target, Node):
-            if id(target) not in own and not target.__dict__.get("_closed"):
-                return True
-        elif id(target) not in seen:
-            seen.add(id(target))
-            stack.extend(target.edges)
-    return False
+    edges = [t._edge() for t in tensors if isinstance(t, Tensor)]
+    return any(id(leaf) not in own and not leaf.__dict__.get("_closed") for leaf, _ in engine.leaf_edges(edges))
 
 
 def close(inner: list[Tensor]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from ..._errors import missing_name
 from ..._graph import engine
 from ..._graph.engine import Values
-from ..._graph.node import Node
 from ..._tensor.tensor import Tensor
 from ...autograd import _one
 
@@ -142,24 +141,6 @@ class context:
         _release_context(self.autograd_context._context_id())
 
 
-def _leaf_edges(edges: list) -> list:
-    """The edges to leaves that can be reached."""
-    found: dict = {}
-    seen: set = set()
-    stack = list(edges)
-    while stack:
-        edge = stack.pop()
-        if edge is None:
-            continue
-        target = edge[0]
-        if not isinstance(target, Node):
-            found[id(target)] = edge
-        elif target not in seen:
-            seen.add(target)
-            stack.extend(target.edges)
-    return list(found.values())
-
-
 def backward(context_id: int, roots: Sequence[Tensor], retain_graph: bool = False) -> None:
     """Add the gradients of ``roots`` to those of a context; no ``.grad`` changes.
 
@@ -184,7 +165,7 @@ def backward(context_id: int, roots: Sequence[Tensor], retain_graph: bool = Fals
         if edge[1] is None:
             raise RuntimeError("root does not have a valid gradient function. Expected a result, received a leaf")
         starts.append((edge, _one(root)))
-    leaves = _leaf_edges([edge for edge, _ in starts])
+    leaves = list({id(edge[0]): edge for edge in engine.leaf_edges(edge for edge, _ in starts)}.values())
     given = engine.backward(starts, keep_graph=retain_graph, wanted=leaves, accumulate=False)
     for leaf, _ in leaves:
         if id(leaf) in given:
