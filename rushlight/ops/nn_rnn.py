@@ -115,13 +115,18 @@ def _scan(step, state, given, reverse):
     return joined(last), outs
 
 
-def _advance(mode, gx, state, w_hh, b_hh, w_hr, mask) -> Any:
-    """One step: the new state, what its tangent needs, and the hidden state before its projection.
+def _by_hidden(w_hh, state) -> Any:
+    """The product of every step: with the weight turned once for all, or as it is for a single sequence, which reads
+    it row by row (64 steps of 256: 0.95 against 1.17 ms)."""
+    if len(state[0]) == 1:
+        return lambda h: _times(h, w_hh)
+    turned = w_hh.T
+    return lambda h: contract(h, turned, ((1,), (0,)))
 
-    Args:
-        w_hh: the transpose of what is saved as such: turned once, it serves all steps.
-    """
-    gh = contract(state[0], w_hh, ((1,), (0,)))
+
+def _advance(mode, gx, state, by_hidden, b_hh, w_hr, mask) -> Any:
+    """One step: the new state, what its tangent needs, and the hidden state before its projection."""
+    gh = by_hidden(state[0])
     if b_hh is not None:
         gh = gh + b_hh
     new, saved = _CELLS[mode][0](gx, gh, *state)
@@ -135,10 +140,10 @@ def _advance(mode, gx, state, w_hh, b_hh, w_hr, mask) -> Any:
 
 def _run_plain(mode, reverse, gates, state, w_hh, b_hh, w_hr, mask):
     """All steps of one layer in one direction: the hidden states, and the state at the end."""
-    turned = w_hh.T
+    by_hidden = _by_hidden(w_hh, state)
 
     def step(state, t):
-        new, _, _ = _advance(mode, t[0], state, turned, b_hh, w_hr, t[1])
+        new, _, _ = _advance(mode, t[0], state, by_hidden, b_hh, w_hr, t[1])
         return new, new[0]
 
     last, hidden = _scan(step, state, (gates, mask), reverse)
@@ -152,10 +157,10 @@ _run: Any = jax.custom_jvp(_run_plain, nondiff_argnums=(0, 1))
 def _run_jvp(mode, reverse, primals, tangents):
     gates, state, w_hh, b_hh, w_hr, mask = primals
     t_gates, t_state, t_w_hh, t_b_hh, t_w_hr, _ = tangents
-    turned = w_hh.T
+    by_hidden = _by_hidden(w_hh, state)
 
     def step(state, t):
-        new, saved, raw = _advance(mode, t[0], state, turned, b_hh, w_hr, t[1])
+        new, saved, raw = _advance(mode, t[0], state, by_hidden, b_hh, w_hr, t[1])
         return new, (new[0], state[0], saved, None if w_hr is None else raw)
 
     last, (hidden, before, saved, raw) = _scan(step, state, (gates, mask), reverse)
@@ -240,7 +245,8 @@ def cell(
     gx = _times(input, w_ih)
     if b_ih is not None:
         gx = gx + b_ih
-    new, _, _ = _advance(mode, gx, (h,) if c is None else (h, c), w_hh.T, b_hh, None, None)
+    state = (h,) if c is None else (h, c)
+    new, _, _ = _advance(mode, gx, state, _by_hidden(w_hh, state), b_hh, None, None)
     return new if len(new) > 1 else new[0]
 
 

@@ -129,6 +129,23 @@ def test_records_are_not_called_and_not_half_filled():
             _contents.read(data)
 
 
+def test_formats_written_by_name_are_read(folder, monkeypatch):
+    encoding = records._MEM_FORMAT_ENCODING
+    monkeypatch.setattr(encoding, "__reduce_ex__", lambda self, protocol: (getattr, (encoding, self.name)))
+    rewrite(folder, lambda contents: None)
+    assert b"TORCH_CONTIGUOUS_FORMAT" in (folder / ".metadata").read_bytes()
+    assert load_all(folder)["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("args", [("mro",), ("__class__",), ("TORCH_CHANNELS_LAST", 1), (("a", []),), ()], ids=str)
+def test_other_attributes_of_formats_are_refused(folder, monkeypatch, args):
+    encoding = records._MEM_FORMAT_ENCODING
+    monkeypatch.setattr(encoding, "__reduce_ex__", lambda self, protocol: (getattr, (encoding, *args)))
+    rewrite(folder, lambda contents: None)
+    with pytest.raises(dcp.CheckpointException, match="memory format in the metadata"):
+        load_all(folder)
+
+
 def test_other_planners_and_formats_are_refused(tmp_path):
     class Mine(dcp.DefaultSavePlanner):
         pass

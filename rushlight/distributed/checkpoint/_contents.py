@@ -15,6 +15,7 @@ from ... import dtypes
 from ..._errors import missing_name
 from ...checkpoint.allowlist import Policy
 from ...checkpoint.brief import brief
+from ...checkpoint.stub import Stub
 from ...checkpoint.unpickler import Unpickler
 from . import metadata as records
 from .filesystem import _StorageInfo, _StoragePrefix
@@ -64,10 +65,17 @@ class _Records(Policy):
         return super().new(kind, args, kwargs)
 
     def reduce(self, func: Any, args: Any) -> Any:
-        if func is records._MEM_FORMAT_ENCODING:
+        encoding: Any = records._MEM_FORMAT_ENCODING
+        if func is encoding:
             if args not in ((0,), (1,), (2,)):
                 raise _damaged("memory format", args)
             return func(*args)
+        # Python 3.11.0 to 3.11.3 pickles a member of an enumeration as getattr(class, name).
+        by_name = type(func) is Stub and func.class_name == "builtins.getattr" and isinstance(args, tuple)
+        if by_name and args[:1] == (encoding,):
+            if len(args) != 2 or type(args[1]) is not str or args[1] not in encoding.__members__:
+                raise _damaged("memory format", args)
+            return encoding[args[1]]
         return super().reduce(func, args)
 
     def build(self, obj: Any, state: Any) -> None:
