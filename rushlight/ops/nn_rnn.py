@@ -193,11 +193,9 @@ def _layer(mode, reverse, x, state, weights, biases, projected, mask):
     b_ih, b_hh = (rest[0], rest[1]) if biases else (None, None)
     gates = _times(x, w_ih)
     if b_ih is not None and b_hh is not None:
-        # Only the GRU scales what comes from the hidden state by itself.
-        gates = gates + (b_ih if mode == "GRU" else b_ih + b_hh)
-    return _run(
-        mode, reverse, gates, state, w_hh, b_hh if mode == "GRU" else None, rest[-1] if projected else None, mask
-    )
+        # Only the GRU scales what comes from the hidden state by itself. The others add both in each step, at no cost.
+        gates, b_hh = (gates + b_ih, b_hh) if mode == "GRU" else (gates, b_ih + b_hh)
+    return _run(mode, reverse, gates, state, w_hh, b_hh, rest[-1] if projected else None, mask)
 
 
 @op(name="rnn", method=False)
