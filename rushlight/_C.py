@@ -11,6 +11,7 @@ from typing import Any
 from . import accelerator
 from ._device import device
 from ._errors import missing_name
+from ._tensor.overriding import DisableTorchFunction, DisableTorchFunctionSubclass, disabled, local
 from ._tensor.tensor import Tensor
 from .dtypes import Size, dtype
 from .onnx._graph import Graph, Node, TensorType, Value
@@ -27,9 +28,27 @@ def _log_api_usage_once(event: str) -> None:
     """Accepted: nothing is logged."""
 
 
-def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-    """A ``__torch_function__`` that takes nothing over."""
-    return func(*args, **(kwargs or {}))
+_disabled_torch_function_impl = disabled
+
+
+def _is_torch_function_enabled() -> bool:
+    """Whether classes take functions over now."""
+    return local.enabled and local.subclasses
+
+
+def _is_torch_function_mode_enabled() -> bool:
+    """Whether a mode takes functions over now."""
+    return local.enabled and bool(local.modes)
+
+
+def _len_torch_function_stack() -> int:
+    """How many modes are active."""
+    return len(local.modes)
+
+
+def _get_function_stack_at(level: int) -> Any:
+    """The active mode at a place of the stack, the outermost first."""
+    return local.modes[level]
 
 
 def _jit_set_profiling_executor(enabled: bool) -> bool:
@@ -57,19 +76,6 @@ def _get_accelerator(check: bool | None = None) -> device:
         check: accepted: JAX looks at start.
     """
     return accelerator.current_accelerator() or device("cpu")
-
-
-class DisableTorchFunctionSubclass:
-    """Changes nothing: operators never call ``__torch_function__``, so there is nothing to switch off."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exc: Any) -> None:
-        return None
-
-
-DisableTorchFunction = DisableTorchFunctionSubclass
 
 
 class DispatchKey(enum.Enum):
@@ -109,4 +115,16 @@ def __getattr__(name: str) -> Any:
     raise missing_name(__name__, name)
 
 
-__all__ = ["Generator", "Graph", "Node", "Size", "TensorBase", "TensorType", "Value", "device", "dtype"]
+__all__ = [
+    "DisableTorchFunction",
+    "DisableTorchFunctionSubclass",
+    "Generator",
+    "Graph",
+    "Node",
+    "Size",
+    "TensorBase",
+    "TensorType",
+    "Value",
+    "device",
+    "dtype",
+]

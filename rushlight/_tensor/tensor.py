@@ -18,11 +18,12 @@ from .._graph.modes import Held, state
 from .._graph.node import RemovableHandle, _Hooks
 from .cell import Cell
 from .half_complex import label
+from .overriding import Overridable
 from .storage import Storage
 from .to_python import ToPython
 
 
-class Tensor(ToPython):
+class Tensor(ToPython, Overridable):
     """A multi-dimensional array that records what is done to it; mutable, on top of immutable JAX arrays.
 
     Shape: any. dtypes: all of ``rushlight.dtypes``.

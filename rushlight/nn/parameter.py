@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from .. import dtypes
 from .._graph.modes import no_grad
+from .._tensor.overriding import disabled
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from ..ops import creation
@@ -58,6 +59,7 @@ class Parameter(Tensor, metaclass=_Kind):
     """
 
     _mark = "_is_param"
+    __torch_function__ = disabled  # type: ignore[assignment]
 
     def __new__(cls, data=None, requires_grad: bool = True):
         data = _tensor(data, "nn.Parameter")

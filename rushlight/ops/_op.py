@@ -16,6 +16,7 @@ from jax.core import Tracer
 from .. import dtypes
 from .._errors import type_name
 from .._graph.modes import state
+from .._tensor.overriding import rescued
 from .._tensor.program import Program
 from .._tensor.tensor import Tensor
 from . import _promotion
@@ -130,10 +131,13 @@ class Op:
         return table(self.name, self.names)
 
     def __call__(self, /, *args, out=None, **kwargs):
-        bound = self.bind(args, kwargs) if kwargs or len(args) != len(self.params) else args
-        if state.autocast is not None:
-            bound = state.autocast.cast(self, bound)
-        program, inputs = self.prepare(bound)
+        try:
+            bound = self.bind(args, kwargs) if kwargs or len(args) != len(self.params) else args
+            if state.autocast is not None:
+                bound = state.autocast.cast(self, bound)
+            program, inputs = self.prepare(bound)
+        except (TypeError, AttributeError):
+            return rescued(self, args, kwargs if out is None else {**kwargs, "out": out})
         if self.view:
             return self._view(program, inputs)
         result = execute(program, inputs)
@@ -299,7 +303,10 @@ def in_place_form(function, name=None):
 
     def method(self, *args, **kwargs):
         self._check_in_place()
-        return in_place(self, function(self, *args, **kwargs), label)
+        try:
+            return in_place(self, function(self, *args, **kwargs), label)
+        except (TypeError, AttributeError):
+            return rescued(getattr(Tensor, label, None), (self, *args), kwargs)
 
     method.__name__ = method.__qualname__ = label
     method.__doc__ = f"In-place form of ``{label[:-1]}``."
@@ -311,7 +318,10 @@ def attach(name: str, function) -> None:
     if isinstance(function, Op):
 
         def method(self, *args, **kwargs):
-            return function(self, *args, **kwargs)
+            try:
+                return function(self, *args, **kwargs)
+            except (TypeError, AttributeError):
+                return rescued(getattr(Tensor, name, None), (self, *args), kwargs)
 
         method.__name__ = method.__qualname__ = name
         method.__doc__ = function.__doc__
