@@ -163,7 +163,7 @@ class Table:
             if inner not in self.entries:
                 self.entries[inner] = Entry(inner, entry.public, entry.name, entry.python)
         self.plain = [entry for entry in self.entries.values() if entry.swapped is not None]
-        self.codes = {id(entry.swapped[1]) for entry in self.plain if entry.swapped}
+        self.codes = {id(entry.swapped[1]): entry for entry in self.plain if entry.swapped}
 
     def _add_space(self, path: str) -> None:
         module = importlib.import_module("rushlight" + path[5:])
@@ -291,19 +291,26 @@ def call(function: Any, args: tuple, kwargs: dict) -> Any:
     return function(*args, **kwargs) if entry is None else entry.consider(args, kwargs)
 
 
-def within_public_function(frame: Any) -> bool:
-    """Whether an overridable function is being computed further out.
+def within_public_function(frame: Any) -> Entry | None:
+    """The outermost overridable function that is being computed further out.
 
     Args:
         frame: where to start: the frame of the function itself.
     """
-    codes, frame = table().codes, frame.f_back
+    codes, frame, found = table().codes, frame.f_back, None
     while frame is not None:
         code = frame.f_code
-        if id(code) in codes or (code is _op_call.__code__ and frame.f_locals.get("self") in table().entries):
-            return True
+        if code is _op_call.__code__:
+            found = table().entries.get(frame.f_locals.get("self")) or found
+        else:
+            found = codes.get(id(code)) or found
         frame = frame.f_back
-    return False
+    return found
+
+
+def rescues(entry: Entry) -> bool:
+    """Whether a function itself answers calls that failed because nobody knew of types that take over."""
+    return not {"rescued", "_refused"}.isdisjoint(entry.swapped[1].co_names) if entry.swapped else True
 
 
 def nowrap() -> set:

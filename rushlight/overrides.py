@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _overrides
 from ._errors import missing_name
-from ._tensor.overriding import hand_over, local, overloaded, takes_over
+from ._tensor.overriding import hand_over, local, overloaded, start, takes_over
 from ._tensor.tensor import Tensor
 
 
@@ -32,7 +32,12 @@ def has_torch_function(relevant_args: Iterable[Any]) -> bool:
     """
     if not local.enabled:
         return False
-    return bool(local.modes) or (local.subclasses and any(takes_over(type(arg)) for arg in relevant_args))
+    if local.modes:
+        return True
+    found = local.subclasses and any(takes_over(type(arg)) for arg in relevant_args)
+    if found:
+        start()
+    return found
 
 
 def has_torch_function_unary(arg: Any) -> bool:
@@ -58,6 +63,15 @@ def handle_torch_function(public_api: Callable, relevant_args: Iterable[Any], *a
     found = overloaded(relevant_args, Tensor) if local.enabled and local.subclasses else []
     name = f"{getattr(public_api, '__module__', '')}.{getattr(public_api, '__name__', public_api)}"
     return hand_over(public_api, name, found, args, kwargs, python=True)
+
+
+def ask_always() -> None:
+    """Let every public function look for arguments with ``__torch_function__``, from now on.
+
+    Subclasses of Tensor and modes see to this themselves, and most functions do when they first meet another class. A
+    program whose first such call is of a function that is computed from others (``F.softmax``) calls this once before.
+    """
+    start()
 
 
 def is_tensor_like(inp: Any) -> bool:

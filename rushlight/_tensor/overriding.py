@@ -1,6 +1,6 @@
 """Owns how a call is handed to ``__torch_function__``: which arguments ask for it, the active modes, and the order.
 
-May import only the standard library; which functions hand their calls over is decided above.
+May import only _errors; which functions hand their calls over is decided above.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from .._errors import type_name
 
 
 class _Local(threading.local):
@@ -177,12 +179,17 @@ def _converted(result: Any, cls: type) -> Any:
 _started = False
 
 
-def start() -> None:
-    """Let every public function look for types that take over, from now to the end of the process."""
+def start() -> bool:
+    """Let every public function look for types that take over, from now to the end of the process.
+
+    Returns:
+        bool: whether this was the first time.
+    """
     global _started
-    if not _started:
-        _started = True
+    first, _started = not _started, True
+    if first:
         importlib.import_module("rushlight._overrides").install()
+    return first
 
 
 _MISSING = object()
@@ -198,11 +205,22 @@ def rescued(function: Any, args: tuple, kwargs: dict) -> Any:
         args: what it was called with.
         kwargs: what it was called with, by name.
     """
-    values = (*args, *kwargs.values())
-    if _started or not overloaded(values):
+    if _started:
+        raise
+    found = overloaded((*args, *kwargs.values()))
+    if not found:
         raise
     overrides = importlib.import_module("rushlight._overrides")
-    if overrides.within_public_function(sys._getframe(2)):
+    outer = overrides.within_public_function(sys._getframe(1))
+    if outer is not None:
+        error = sys.exc_info()[1]
+        if error is not None and outer.swapped is not None and not overrides.rescues(outer):
+            start()
+            error.add_note(
+                f"{type_name(found[0])} has __torch_function__, and is the first such object that was met in this "
+                f"process; {outer.name} was computing already. From now on functions ask first: call it again, or "
+                "call rushlight.overrides.ask_always() at the start of the program."
+            )
         raise
     start()
     return overrides.call(function, args, kwargs)

@@ -1,6 +1,6 @@
 """Owns the second names of keywords: ``axis`` for ``dim``, ``x`` for ``input``, as torch takes them for numpy's sake.
 
-May import nothing of rushlight; operators and functions built from them both come here.
+May import how calls are taken over, below; operators and functions built from them both come here.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 from types import FunctionType
 from typing import Any
+
+from .._tensor.overriding import rescued
 
 NAMES = {
     "axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "self": "input", "x2": "other",
@@ -86,7 +88,10 @@ def with_synonyms(function):
             if name in synonyms:
                 kwargs = renamed(kwargs, synonyms)
                 break
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, AttributeError):
+            return rescued(call, args, kwargs)
 
     call.synonyms = synonyms  # type: ignore[attr-defined]
     return call

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._tensor.overriding import start, takes_over
 from .._tensor.tensor import Tensor
 from . import compare, creation, join, pointwise, products, unary
 
@@ -24,6 +25,11 @@ def _foreign(other):
     return None
 
 
+def _refused(name, self, other):
+    """The answer to an operand that is no tensor: that of its class, where this is the first seen to take over."""
+    return getattr(Tensor, name)(self, other) if takes_over(type(other)) and start() else NotImplemented
+
+
 def _forward(name, function):
     def method(self, other):
         try:
@@ -31,8 +37,8 @@ def _forward(name, function):
         except TypeError:
             if isinstance(other, (Tensor, *_NUMBERS)):
                 raise
-            other = _foreign(other)
-            return NotImplemented if other is None else function(self, other)
+            operand, other = other, _foreign(other)
+            return _refused(name, self, operand) if other is None else function(self, other)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"The operator behind ``{name}``."
@@ -42,9 +48,9 @@ def _forward(name, function):
 def _reflected(name, function):
     def method(self, other):
         if not isinstance(other, (Tensor, *_NUMBERS)):
-            other = _foreign(other)
+            operand, other = other, _foreign(other)
             if other is None:
-                return NotImplemented
+                return _refused(name, self, operand)
         return function(other, self)
 
     method.__name__ = method.__qualname__ = name
@@ -55,9 +61,9 @@ def _reflected(name, function):
 def _in_place(name, function):
     def method(self, other):
         if not isinstance(other, (Tensor, *_NUMBERS)):
-            other = _foreign(other)
+            operand, other = other, _foreign(other)
             if other is None:
-                return NotImplemented
+                return _refused(name, self, operand)
         return function(self, other)
 
     method.__name__ = method.__qualname__ = name
