@@ -6,6 +6,7 @@ May import the tensor cell, random, the record of ONNX operators and _errors.
 from __future__ import annotations
 
 import enum
+from importlib import import_module
 from typing import Any
 
 from . import accelerator
@@ -109,6 +110,24 @@ class DispatchKeySet:
     def has(self, key: DispatchKey) -> bool:
         """Whether ``key`` is among them."""
         return key in self._keys
+
+
+class _Functions:
+    """A part of ``torch._C`` that holds functions under longer names than the ones they are public by.
+
+    Args:
+        name: where they are public, which is also what their names begin with here.
+    """
+
+    def __init__(self, name: str):
+        self._module, self._prefix = name, "" if name == "nn.functional" else f"{name}_"
+
+    def __getattr__(self, name: str) -> Any:
+        public = "logsigmoid" if name == "log_sigmoid" else name.removeprefix(self._prefix)
+        return getattr(import_module(f"{__name__.partition('.')[0]}.{self._module}"), public)
+
+
+_nn, _linalg, _fft, _special = (_Functions(name) for name in ("nn.functional", "linalg", "fft", "special"))
 
 
 def __getattr__(name: str) -> Any:

@@ -33,7 +33,7 @@ REFUSED = [
     ("distributed.tensor._utils", "compute_local_shape_and_global_offset"),
     ("distributed.checkpoint.hf_storage", "HuggingFaceStorageReader"),
     ("distributed.checkpoint.hf_storage", "HuggingFaceStorageWriter"), ("cuda", "CUDAGraph"), ("cuda", "graph"),
-    ("fx", "Graph"), ("fx", "Node"), ("fx.graph_module", "_CodeOnlyModule"),
+    ("fx.experimental.proxy_tensor", "make_fx"), ("fx.passes.graph_drawer", "FxGraphDrawer"),
 ]  # fmt: skip
 
 

@@ -101,9 +101,6 @@ def test_torchscript_itself_is_refused(name):
     ("use", "remedy"),
     [
         (lambda: torch.onnx.export(None), "state_dict"),
-        (lambda: torch.fx.symbolic_trace(None), "torch.compile"),
-        (lambda: torch.fx.Tracer(), "hooks"),
-        (lambda: torch.fx.GraphModule(None, None), "torch.compile"),
         (lambda: torch.hub.load("owner/repository", "model"), "source='local'"),
         (lambda: torch.profiler.profile(with_flops=True), "summary"),
         (lambda: torch.multiprocessing.set_sharing_strategy("file_descriptor"), "copied"),

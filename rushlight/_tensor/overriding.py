@@ -18,6 +18,7 @@ class _Local(threading.local):
     modes: tuple = ()
     enabled = True  # False inside DisableTorchFunction
     subclasses = True  # False inside DisableTorchFunctionSubclass
+    asked: tuple = (None, "")  # the last function that was handed over, and the name it was called by
 
 
 local = _Local()
@@ -35,6 +36,16 @@ def takes_over(kind: type) -> bool:
     """Whether a type handles functions that are called with its objects; exact tensors do not."""
     handler = getattr(kind, "__torch_function__", None)
     return handler is not None and handler is not disabled and kind is not Overridable.tensor
+
+
+def handler(values: Iterable[Any]) -> type | None:
+    """The first type among those of the values that has a ``__torch_function__`` of its own, if there is one."""
+    for kind in map(type, values):
+        if kind not in PLAIN and takes_over(kind):
+            own = getattr(kind.__torch_function__, "__func__", None)  # type: ignore[attr-defined]
+            if own is not Overridable.__torch_function__.__func__:  # type: ignore[attr-defined]
+                return kind
+    return None
 
 
 def _look_at(value: Any, found: list, exact: type | None) -> None:
@@ -91,6 +102,7 @@ def hand_over(func: Callable, name: str, found: list, args: tuple, kwargs: dict,
         TypeError: everybody that was asked gave NotImplemented.
     """
     types, modes = tuple(map(type, found)), local.modes
+    local.asked = func, name
     if modes:
         local.modes = modes[:-1]
         try:

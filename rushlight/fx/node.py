@@ -369,8 +369,9 @@ class Node:
         if self.op in ("placeholder", "output"):
             return True
         if self.op == "call_module":
-            _require(self.graph.owning_module is not None, "self.graph.owning_module not set for purity check")
-            return getattr(self.graph.owning_module.get_submodule(self.target), "_is_impure", False)
+            owner: Any = self.graph.owning_module
+            _require(owner is not None, "self.graph.owning_module not set for purity check")
+            return getattr(owner.get_submodule(self.target), "_is_impure", False)
         if self.op == "call_function":
             if self.target in _side_effectful_functions:
                 return True

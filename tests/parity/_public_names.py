@@ -39,7 +39,6 @@ _INCIDENTAL = {
 
 # What programs use and rushlight leaves out on purpose: the beginnings of names, and why.
 OUT_OF_SCOPE = {
-    "torch.fx.": "graphs of torch.fx: there is no tracer",
     "torch._C": "torch's C++ internals",
     "torch._dynamo": "torch's compiler",
     "torch._higher_order_ops": "torch's compiler",
@@ -58,10 +57,6 @@ NOT_IN_TORCH = {
 
 # What is there under its name and raises NotImplementedError, which names what to use instead.
 REFUSED = {
-    "torch.fx": ("GraphModule", "Graph", "Tracer", "Node", "Proxy", "symbolic_trace"),
-    "torch.fx.node": ("Node",),
-    "torch.fx.proxy": ("Proxy",),
-    "torch.fx.graph_module": ("_CodeOnlyModule",),
     "torch.jit": ("trace", "trace_module", "load", "save"),
     "torch": ("sparse_coo_tensor", "_make_per_tensor_quantized_tensor"),
     "torch.cuda": ("reset_peak_memory_stats",),

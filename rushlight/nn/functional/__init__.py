@@ -118,6 +118,7 @@ from .activation import (
     tanh,
     threshold,
 )
+from .activation import threshold as _threshold
 from .attention import _canonical_mask, _none_or_dtype, multi_head_attention_forward
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .loss import linear_cross_entropy, triplet_margin_with_distance_loss
