@@ -3,7 +3,15 @@
 May import nothing: these are lists of names.
 """
 
-SPACES = ("torch", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.nn.init")
+SPACES = (
+    "torch",
+    "torch.functional",
+    "torch.nn.functional",
+    "torch.linalg",
+    "torch.fft",
+    "torch.special",
+    "torch.nn.init",
+)
 
 
 def _names(prefix: str, names: str) -> frozenset:
@@ -13,6 +21,7 @@ def _names(prefix: str, names: str) -> frozenset:
 # Functions that take no tensors, or answer for themselves.
 NEVER = _names(
     "torch.",
+    "functional.broadcast_shapes "
     "are_deterministic_algorithms_enabled broadcast_shapes compile compiled_with_cxx11_abi cond eig from_file "
     "from_numpy frombuffer from_dlpack get_default_device get_default_dtype get_deterministic_debug_mode "
     "get_device_module get_float32_matmul_precision get_num_interop_threads get_num_threads get_rng_state "
@@ -50,7 +59,8 @@ BUILTIN = _names(
 )
 # Functions elsewhere that torch has in Python.
 PYTHON = (
-    _names("torch.", "cdist lu norm split stft tensordot unique unique_consecutive")
+    _names("torch.functional.", "cdist lu norm split stft tensordot unique unique_consecutive")
+    | _names("torch.", "pca_lowrank svd_lowrank")
     | _names("torch.Tensor.", "backward lu norm split istft stft unique unique_consecutive")
     | _names("torch.nn.init.", "constant_ kaiming_uniform_ normal_ uniform_")
 )

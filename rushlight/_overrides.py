@@ -107,6 +107,16 @@ def _spread(function: Any) -> Callable | None:
     return spread
 
 
+def _counted(args: tuple, kwargs: dict) -> tuple:
+    """The arguments of what the modules of batch normalisation call, as those of ``F.batch_norm``; counts the batch."""
+    input, weight, bias, mean, var, training, momentum, eps, count = (*args, None)[:9]
+    if training and count is not None:
+        count.add_(1)
+        momentum = 1.0 / float(count) if momentum is None else momentum
+    options = {"weight": weight, "bias": bias, "training": training, "momentum": momentum, "eps": eps}
+    return (input, mean, var), options
+
+
 def _template(*args, **kwargs):
     return "entry".call(args, kwargs)  # type: ignore[attr-defined]
 
@@ -162,6 +172,10 @@ class Table:
                 continue
             if inner not in self.entries:
                 self.entries[inner] = Entry(inner, entry.public, entry.name, entry.python)
+        norm = importlib.import_module("rushlight.ops.nn_norm").batch_norm_with
+        public = importlib.import_module("rushlight.nn.functional").batch_norm
+        self.entries[norm] = Entry(norm, public, self.names[public], python=True)
+        self.entries[norm].spread = _counted
         self.plain = [entry for entry in self.entries.values() if entry.swapped is not None]
         self.codes = {id(entry.swapped[1]): entry for entry in self.plain if entry.swapped}
 
@@ -176,7 +190,8 @@ class Table:
                 self.ignored.add(value)
                 continue
             (self.ignored.add if full in MODES_ONLY or name in FACTORIES else listed.append)(value)
-            if value not in self.entries:
+            # One function in several namespaces has the name that torch gives it, or that its users do.
+            if value not in self.entries or path in ("torch.functional", "torch.nn.functional"):
                 python = (path == "torch.nn.functional" and name not in BUILTIN) or full in PYTHON
                 self.entries[value] = Entry(value, value, full, python)
                 self.names[value] = full

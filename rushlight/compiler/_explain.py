@@ -70,8 +70,8 @@ def why(compiled, key, leaves, failed) -> str:
     then = best[1]
     if place < len(_MODES):
         return f"{_MODES[place]} is {now[place]!r} instead of {then[place]!r}"
-    tensor, what = divmod(place - len(_MODES), 4)
-    what = ("shape", "dtype", "device", "requires_grad")[what]
+    tensor, what = divmod(place - len(_MODES), 5)
+    what = ("shape", "dtype", "device", "requires_grad", "class")[what]
     return f"tensor argument {tensor} has {what} {_plain(now[place])} instead of {_plain(then[place])}"
 
 

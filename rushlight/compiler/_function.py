@@ -19,6 +19,7 @@ import jax
 
 from .. import _device, dtypes
 from .._graph.modes import state
+from .._tensor.overriding import handler, local
 from . import _explain
 from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
@@ -101,7 +102,7 @@ class Compiled:
         return made
 
     def __call__(self, *args, **kwargs):
-        if state.trace is not None or _scope.disabled or state.anomaly or state.dual is not None:
+        if state.trace is not None or _scope.disabled or state.anomaly or state.dual is not None or local.modes:
             return self.function(*args, **kwargs)
         with _lock:
             last = self._recent
@@ -121,10 +122,17 @@ class Compiled:
         signature = [state.grad, state.inference, state.autocast, dtypes.default_dtype(), _device.default_device()]
         for t in leaves.tensors:
             array = t._array()
-            signature += (array.shape, array.dtype, t._storage.device, t._edge() is not None)
+            signature += (array.shape, array.dtype, t._storage.device, t._edge() is not None, type(t))
         key = key, tuple(signature)
         entries = self.entries.get(key)
         failed = None
+        if entries is None and (kind := handler(leaves.tensors)) is not None:
+            reason = f"an argument is of class {kind.__name__}, whose __torch_function__ is to run on every call"
+            if self.fullgraph:
+                raise NotImplementedError(
+                    f"compile({self.name}, fullgraph=True): {reason}. Pass it .as_subclass(torch.Tensor)."
+                )
+            return self._give_up(key, reason), leaves
         if entries is not None:
             for place, entry in enumerate(entries):
                 if entry is None:

@@ -1,13 +1,12 @@
 """Owns recognising a call that is like the one before, which is most calls, without building its signature.
 
-May import the tensor cell, the modes and the defaults that a signature holds.
+May import the modes and the defaults that a signature holds.
 """
 
 from __future__ import annotations
 
 from .. import _device, dtypes
 from .._graph.modes import state
-from .._tensor.tensor import Tensor
 from ._tree import Leaves
 
 
@@ -26,7 +25,7 @@ class Recent:
         self.grad, self.inference, self.autocast = state.grad, state.inference, state.autocast
         self.default, self.device = dtypes.default_dtype(), _device.default_device()
         self.given = [
-            (a.shape, a.dtype, t._storage.device, t._edge() is not None) for t in tensors for a in [t._array()]
+            (a.shape, a.dtype, t._storage.device, t._edge() is not None, type(t)) for t in tensors for a in [t._array()]
         ]
 
     def leaves(self, args) -> Leaves | None:
@@ -39,8 +38,8 @@ class Recent:
         ):  # fmt: skip
             return None
         leaves = Leaves()
-        for place, (t, (shape, dtype, device, tracked)) in enumerate(zip(args, given)):
-            if not isinstance(t, Tensor):
+        for place, (t, (shape, dtype, device, tracked, kind)) in enumerate(zip(args, given)):
+            if type(t) is not kind:
                 return None
             array = t._array()
             if (

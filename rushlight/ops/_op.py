@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import FunctionType
 from typing import Any
 
 import jax
@@ -326,9 +327,22 @@ def attach(name: str, function) -> None:
         method.__name__ = method.__qualname__ = name
         method.__doc__ = function.__doc__
         method.__wrapped__ = function.fn
-        setattr(Tensor, name, method)
     else:
-        setattr(Tensor, name, as_method(name, function))
+        method = _copy(name, as_method(name, function))
+    setattr(Tensor, name, method)
+
+
+def _copy(name: str, function):
+    """A method of its own, as in torch: what takes calls over tells ``torch.split`` from ``Tensor.split``."""
+    if type(function) is not FunctionType:
+        return function
+    out = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
+    out.__kwdefaults__, out.__annotations__, out.__doc__ = (
+        function.__kwdefaults__, function.__annotations__, function.__doc__,
+    )  # fmt: skip
+    out.__dict__.update(function.__dict__)
+    out.__module__, out.__qualname__ = Tensor.__module__, f"Tensor.{name}"
+    return out
 
 
 def method(name=None):

@@ -17,7 +17,7 @@ from ._op import Array, attach, method, op
 from .convert import convert
 from .creation import empty, from_numpy, tensor
 from .reduce import sum as _sum
-from .shape import _into_shape, as_strided, sizes_of, swapdims
+from .shape import _into_shape, as_strided, sizes_of, swapdims, view_whole
 
 
 @op(name="resize", method=False, differentiable=False)
@@ -157,6 +157,8 @@ def as_subclass(self, cls):
     """The same contents, storage and history as a tensor of class ``cls``."""
     if not issubclass(cls, Tensor):
         raise RuntimeError(f"Creating a Tensor subclass from a class that does not inherit from Tensor: {cls}")
+    if self._node is None and self._edge() is not None:
+        self = view_whole(self)  # a leaf stays one, and the gradient of the result reaches it
     out = cls._alias(self)
     for name in ("_node", "_index", "_requires_grad", "_base", "_relative", "_seen"):
         setattr(out, name, getattr(self, name))

@@ -10,6 +10,7 @@ import numpy as np
 from .._tensor.overriding import start, takes_over
 from .._tensor.tensor import Tensor
 from . import compare, creation, join, pointwise, products, unary
+from ._op import attach
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -121,14 +122,10 @@ def _reversed(self):
 
 for _name, _alias in {"__truediv__": "__div__", "__rtruediv__": "__rdiv__", "__itruediv__": "__idiv__",
                       "__int__": "__long__", "__bool__": "__nonzero__"}.items():  # fmt: skip
-    setattr(Tensor, _alias, getattr(Tensor, _name))
-Tensor.__contains__ = _contains
-Tensor.__iter__ = _iterate
-Tensor.__reversed__ = _reversed
+    attach(_alias, getattr(Tensor, _name))
 # Setting __eq__ after the class was made keeps its hash, but a subclass body that defines __eq__ would lose it.
-Tensor.__neg__ = lambda self: unary.neg(self)
-Tensor.__pos__ = lambda self: unary.positive(self)
-Tensor.__abs__ = lambda self: unary.abs(self)
-Tensor.__invert__ = lambda self: compare.bitwise_not(self)
+for _name, _function in {"contains": _contains, "iter": _iterate, "reversed": _reversed, "neg": unary.neg,
+                         "pos": unary.positive, "abs": unary.abs, "invert": compare.bitwise_not}.items():  # fmt: skip
+    attach(f"__{_name}__", _function)
 
 __all__: list = []
