@@ -59,9 +59,17 @@ BUILTIN = _names(
 )
 # Functions elsewhere that torch has in Python.
 PYTHON = (
-    _names("torch.functional.", "cdist lu norm split stft tensordot unique unique_consecutive")
+    _names(
+        "torch.functional.",
+        "atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors cartesian_prod cdist chain_matmul einsum lu "
+        "meshgrid norm split stft tensordot unique unique_consecutive",
+    )
     | _names("torch.", "pca_lowrank svd_lowrank")
-    | _names("torch.Tensor.", "backward lu norm split istft stft unique unique_consecutive")
+    | _names(
+        "torch.Tensor.",
+        "__contains__ __floordiv__ __ipow__ __pow__ __rdiv__ __reversed__ __rfloordiv__ __rlshift__ __rmatmul__ "
+        "__rmod__ __rpow__ __rrshift__ __rsub__ backward istft lu norm split stft unique unique_consecutive",
+    )
     | _names("torch.nn.init.", "constant_ kaiming_uniform_ normal_ uniform_")
 )
 # What torch shows handlers for Python's operators, where it is another function.

@@ -15,7 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ._overridable import BINARY, BUILTIN, CALLED, FACTORIES, INIT, MODES_ONLY, NEVER, NEVER_METHODS, PYTHON, SPACES
-from ._tensor.overriding import PLAIN, Overridable, hand_over, local, overloaded
+from ._tensor.overriding import PLAIN, DisableTorchFunctionSubclass, Overridable, hand_over, local, overloaded
 from ._tensor.tensor import Tensor
 from .ops._op import Op
 
@@ -37,7 +37,7 @@ class Entry:
         self.function, self.public, self.name, self.python = function, public, name, python
         self.modes_only = name in MODES_ONLY
         self.binary = False
-        self.spread = _spread(function) if python else None
+        self.spread = _spread(function, name.startswith("torch.nn.init.")) if python else None
         self.swapped: tuple | None = None
         if isinstance(function, Op):
             self.run: Callable = functools.partial(_op_call, function)
@@ -67,7 +67,11 @@ class Entry:
         if not local.enabled:
             return self.run(*args, **kwargs)
         found = []
-        if local.subclasses and not self.modes_only:
+        if self.modes_only:
+            if not local.modes:
+                with DisableTorchFunctionSubclass():
+                    return self.run(*args, **kwargs)
+        elif local.subclasses:
             found = overloaded((*args, *kwargs.values()) if kwargs else args)
         if not found and not local.modes:
             return self.run(*args, **kwargs)
@@ -84,8 +88,13 @@ class Entry:
         return hand_over(self.public, self.name, found, args, kwargs, self.python)
 
 
-def _spread(function: Any) -> Callable | None:
-    """Arranges arguments as torch's Python functions hand them on: what is optional by name, with defaults."""
+def _spread(function: Any, named: bool) -> Callable | None:
+    """Arranges arguments as torch's Python functions hand them on: what is optional by name, with defaults.
+
+    Args:
+        function: whose arguments they are.
+        named: whether the others go by name too.
+    """
     parameters = list(inspect.signature(function).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return None
@@ -101,7 +110,8 @@ def _spread(function: Any) -> Callable | None:
             if name not in optional:
                 if name not in given:
                     return args, kwargs
-                needed.append(given.pop(name))
+                if not named:
+                    needed.append(given.pop(name))
         return tuple(needed), {**optional, **given}
 
     return spread
@@ -153,6 +163,7 @@ class Table:
         names: the full name of each public object.
         spaces: for each namespace, the public objects in it.
         methods: those that are methods or accessors of properties of Tensor.
+        known: the full name of others in the namespaces.
         ignored: functions that are in the namespaces and cannot be taken over.
     """
 
@@ -160,6 +171,7 @@ class Table:
         self.entries: dict[Any, Entry] = {}
         self.names: dict[Any, str] = {}
         self.spaces: dict[Any, list] = {}
+        self.known: dict[Any, str] = {}
         self.methods: set = set()
         self.ignored: set = set()
         for path in SPACES:
@@ -172,6 +184,8 @@ class Table:
                 continue
             if inner not in self.entries:
                 self.entries[inner] = Entry(inner, entry.public, entry.name, entry.python)
+        grad = importlib.import_module("rushlight.autograd").grad
+        self.entries[grad] = Entry(grad, grad, "torch.autograd.grad", python=True)
         norm = importlib.import_module("rushlight.ops.nn_norm").batch_norm_with
         public = importlib.import_module("rushlight.nn.functional").batch_norm
         self.entries[norm] = Entry(norm, public, self.names[public], python=True)
@@ -186,6 +200,7 @@ class Table:
             full = f"{path}.{name}"
             if name[0] == "_" or not isinstance(value, (FunctionType, Op)):
                 continue
+            self.known.setdefault(value, full)
             if full in NEVER or (path == "torch.nn.init" and name not in INIT):
                 self.ignored.add(value)
                 continue

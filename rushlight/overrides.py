@@ -145,7 +145,8 @@ def resolve_name(f: Any) -> str | None:
         >>> torch.overrides.resolve_name(torch.Tensor.add)
         'torch.Tensor.add'
     """
-    return _overrides.public_functions().get(f)
+    table = _overrides.table()
+    return table.names.get(f) or table.known.get(f)
 
 
 def is_tensor_method_or_property(func: Any) -> bool:

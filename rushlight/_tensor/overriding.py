@@ -6,6 +6,7 @@ May import only _errors; which functions hand their calls over is decided above.
 from __future__ import annotations
 
 import importlib
+import operator
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -36,6 +37,11 @@ def takes_over(kind: type) -> bool:
     """Whether a type handles functions that are called with its objects; exact tensors do not."""
     handler = getattr(kind, "__torch_function__", None)
     return handler is not None and handler is not disabled and kind is not Overridable.tensor
+
+
+def asked(value: Any) -> bool:
+    """Whether a mode, or the type of the value, would take a function of it over now."""
+    return local.enabled and (bool(local.modes) or (local.subclasses and takes_over(type(value))))
 
 
 def handler(values: Iterable[Any]) -> type | None:
@@ -180,8 +186,10 @@ class Overridable:
 def _converted(result: Any, cls: type) -> Any:
     if isinstance(result, Overridable):
         return result if isinstance(result, cls) else result.as_subclass(cls)  # type: ignore[attr-defined]
-    if isinstance(result, (tuple, list)) and not PLAIN.issuperset(map(type, result)):
+    if isinstance(result, (tuple, list)):
         items = [_converted(item, cls) for item in result]
+        if all(map(operator.is_, items, result)):
+            return result
         kind: Any = type(result)
         # Named results take their items one by one.
         return kind._make(items) if hasattr(kind, "_make") else kind(items)

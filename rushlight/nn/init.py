@@ -16,6 +16,7 @@ import numpy as np
 from .._device import cpu
 from .._graph.modes import no_grad
 from .._tensor.storage import Storage
+from .._tensor.overriding import asked
 from .._tensor.tensor import Tensor, to_device
 from .._tensor.unread import LazyStorage, write_later
 from ..ops.random import can_wait, randperm
@@ -36,9 +37,10 @@ def _put(tensor: Tensor, host: np.ndarray) -> Tensor:
 def _fill(tensor: Tensor, value: Any) -> Tensor:
     form = tensor._form()
     shape, d, kind = tuple(form.shape), form.dtype, form.dtype.kind
+    waits = can_wait(tensor) and not asked(tensor)
     plain = type(value) in (int, float) and 0 <= value <= _SAFE.get(kind, -1) and (kind == "i" or d.itemsize > 1)
     with no_grad():
-        if plain and can_wait(tensor) and tensor._storage.__class__ in (Storage, LazyStorage):
+        if plain and waits and tensor._storage.__class__ in (Storage, LazyStorage):
             # Made when it is read: a checkpoint often takes its place before.
             tensor._check_in_place()
             write_later(tensor._storage, shape, d, lambda: to_device(np.full(shape, value, d), cpu))
@@ -208,6 +210,9 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with 0."""
+    if asked(tensor):
+        with no_grad():
+            return tensor.zero_()
     return _fill(tensor, 0.0)
 
 
