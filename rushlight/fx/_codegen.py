@@ -6,6 +6,8 @@ May import nodes, names, the trees of utils and the tensor cell.
 from __future__ import annotations
 
 import enum
+import functools
+import inspect
 import math
 import re
 import types
@@ -103,6 +105,12 @@ def dotted(base: str, target: str) -> str:
     for part in target.split("."):
         base = f"{base}.{part}" if part.isidentifier() else f'getattr({base}, "{part}")'
     return base
+
+
+def _accepted(method: Callable[..., str], **options: Any) -> Callable[..., str]:
+    """A method of a subclass with those of the options that it takes."""
+    known = inspect.signature(method).parameters
+    return functools.partial(method, **{name: value for name, value in options.items() if name in known})
 
 
 class CodeGen:
@@ -321,7 +329,7 @@ class _Writer:
         if node.op == "output":
             if node.type is not None:
                 self.returns = f" -> {self.type_text(node.type)}"
-            return self.codegen.generate_output(node.args[0], repr_fn=self.text)
+            return _accepted(self.codegen.generate_output, repr_fn=self.text)(node.args[0])
         if node.op == "get_attr":
             return f"{left} = {dotted(self.root, node.target)}"
         if node.op == "call_module":
@@ -376,7 +384,7 @@ class _Writer:
             self.body = self.codegen._body_transformer(self.body)
         for name, value in self.codegen.additional_globals():
             self.name_of(name, value)
-        head = self.codegen.gen_fn_def(self.free, self.returns, expanded_def=self.expanded)
+        head = _accepted(self.codegen.gen_fn_def, expanded_def=self.expanded)(self.free, self.returns)
         lines = "".join(self.body).lstrip("\n").split("\n")
         code = "\n".join(f"    {line}" for line in lines)
         return PythonCode(f"\n{wraps}\n\n{head}\n{code}", self.globals, None, wraps.count("\n") + 4)

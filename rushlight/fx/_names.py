@@ -159,13 +159,13 @@ def type_text(obj: Any) -> str:
         return "..."
     if isinstance(obj, types.FunctionType):
         return obj.__name__
-    if typing.get_origin(obj) is not None:
-        text = repr(obj)
-        for one in typing.get_args(obj):
-            if isinstance(one, type) and home(one) != one.__module__:
-                text = text.replace(f"{one.__module__}.{one.__qualname__}", type_text(one))
-        return text
-    return repr(obj)
+    text, inside = repr(obj), list(typing.get_args(obj))
+    while inside:
+        one = inside.pop()
+        inside += typing.get_args(one)
+        if isinstance(one, type) and home(one) != one.__module__:
+            text = text.replace(f"{one.__module__}.{one.__qualname__}", type_text(one))
+    return text
 
 
 def typename(obj: Any) -> str:

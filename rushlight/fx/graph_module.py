@@ -170,7 +170,7 @@ def _has_attr(model: Module, attr_name: str) -> bool:
 
 def _indented(text: str) -> str:
     first, *rest = text.split("\n")
-    return "\n".join([first, *(f"    {line}" for line in rest)])
+    return "\n".join([first, *(f"    {line}" if line.strip() else "" for line in rest)])
 
 
 class GraphModule(Module):

@@ -273,7 +273,9 @@ class Node:
             AssertionError: there is no such place.
         """
         _require(0 <= idx <= len(self.args), f"insert_args index must be between 0 and len(self.args), got {idx}")
+        inputs = list(self._input_nodes)
         self.args = (*self.args[:idx], arg, *self.args[idx:])
+        self._input_nodes = dict.fromkeys([*inputs, *self._input_nodes])  # new ones come last
 
     def update_kwarg(self, key: str, arg: Argument) -> None:
         """Set one keyword argument.

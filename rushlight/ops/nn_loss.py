@@ -16,6 +16,7 @@ from .._graph.modes import state
 from ._execute import scalar_name
 from ._op import Array, Number, op
 from .nn_common import concrete, dtype_of, need_float, widen
+from .unary import absolute_of
 
 
 def reduce_loss(losses, reduction):
@@ -100,7 +101,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 @op(name="l1_loss", method=False, promote="common")
 def _l1(input: Array, target: Array, weight: Array | None, reduction):
     _broadcast(input, target)
-    return _weighted(jnp.abs(input - target), weight, reduction)
+    return _weighted(absolute_of(input - target), weight, reduction)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from .. import dtypes
+from .._tensor.overriding import hand_over, overloaded
 from .._tensor.storage import UntypedStorage
 from .._tensor.tensor import Tensor
 
@@ -106,7 +107,10 @@ def _assert(condition, message: str) -> None:
     Raises:
         AssertionError: the condition is false.
     """
-    if not condition:
+    asked = overloaded((condition,))
+    if asked:
+        hand_over(_assert, "torch._assert", asked, (condition, message), {}, True)
+    elif not condition:
         raise AssertionError(message)
 
 
