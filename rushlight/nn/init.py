@@ -15,8 +15,8 @@ import numpy as np
 
 from .._device import cpu
 from .._graph.modes import no_grad
-from .._tensor.storage import Storage
 from .._tensor.overriding import asked
+from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor, to_device
 from .._tensor.unread import LazyStorage, write_later
 from ..ops.random import can_wait, randperm
