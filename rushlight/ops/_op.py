@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 import jax
@@ -63,9 +63,11 @@ class Op:
     Attributes:
         fn: the pure JAX function it was declared from.
         numbers: which tensor parameters also take Python numbers; None for all.
+        form: what gives a program that is compiled by itself a better form; None for the one it was written in.
     """
 
     numbers: frozenset | None = None
+    form: Any = None
 
     def __init__(self, fn, name, *, promote, linear, view, differentiable, inverse, geometry, options):
         self.fn = fn
@@ -243,6 +245,7 @@ class Op:
             linear=count if self.linear else 0,
             differentiable=self.differentiable,
             options=self.options(**statics) if self.options else None,
+            form=self.form,
         )
         if self.view:
             program.geometry = functools.partial(self.geometry, **statics) if self.geometry else None
@@ -336,7 +339,13 @@ def _copy(name: str, function):
     """A method of its own, as in torch: what takes calls over tells ``torch.split`` from ``Tensor.split``."""
     if type(function) is not FunctionType:
         return function
-    out = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
+    code, own = function.__code__, CellType()
+    closure = [
+        own if free == "call" and cell.cell_contents is function else cell
+        for free, cell in zip(code.co_freevars, function.__closure__ or ())
+    ]
+    out = FunctionType(code, function.__globals__, name, function.__defaults__, tuple(closure))
+    own.cell_contents = out  # what adds second names knows itself
     out.__kwdefaults__, out.__annotations__, out.__doc__ = (
         function.__kwdefaults__, function.__annotations__, function.__doc__,
     )  # fmt: skip

@@ -90,7 +90,7 @@ def with_synonyms(function):
                 break
         try:
             return function(*args, **kwargs)
-        except (TypeError, AttributeError):
+        except (TypeError, AttributeError, IndexError):
             return rescued(call, args, kwargs)
 
     call.synonyms = synonyms  # type: ignore[attr-defined]

@@ -14,7 +14,6 @@ from jax.core import Tracer
 
 from .. import dtypes
 from .._errors import type_name
-from .._tensor.overriding import rescued
 from .._tensor.tensor import Tensor
 from . import creation
 from ._op import Array, attach, op
@@ -227,10 +226,7 @@ def getitem(self: Tensor, key):
         shape = self._form().shape
         if shape:
             return _row(self, key, shape)
-    try:
-        view, layout = _parse(self, key)
-    except (TypeError, IndexError):
-        return rescued(Tensor.__getitem__, (self, key), {})
+    view, layout = _parse(self, key)
     advanced = any(isinstance(i, Tensor) for i in layout)
     out = self if view is None else view
     at = 0
@@ -318,11 +314,8 @@ def _as_value(value, like: Tensor) -> Tensor:
 
 def setitem(self: Tensor, key, value) -> None:
     """``tensor[key] = value``."""
-    try:
-        value = _as_value(value, self)
-        view, layout = _parse(self, key)
-    except (TypeError, IndexError):
-        return rescued(Tensor.__setitem__, (self, key, value), {})
+    value = _as_value(value, self)
+    view, layout = _parse(self, key)
     out = self if view is None else view
     out._check_in_place()
     masks = [i for i in layout if isinstance(i, Tensor) and i.dtype in _MASKS and i.dim()]

@@ -1,0 +1,536 @@
+"""Owns programs that take functions over with ``__torch_function__``, for rushlight and torch alike.
+
+May import neither of the two: each program is given one of them, and says what it saw in plain values.
+"""
+
+from __future__ import annotations
+
+import functools
+
+PROGRAMS: dict = {}
+
+
+def program(function):
+    """Note a program under its name."""
+    PROGRAMS[function.__name__] = function
+    return function
+
+
+def plain(value):
+    """A result as plain values: tensors with their class, exceptions with the first part of what they say."""
+    if isinstance(value, float):
+        return round(value, 4) + 0.0
+    if isinstance(value, (str, int, bool, type(None))):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, Exception):
+        said = str(value).split("\n\nFor more")[0].replace("rushlight._tensor.tensor.Tensor", "torch.Tensor")
+        return type(value).__name__, said.replace("rushlight", "torch").replace("nn.functional.linear", "nn.linear")
+    if isinstance(value, type):
+        return value.__name__
+    if hasattr(value, "tolist"):
+        return type(value).__name__, plain(value.detach().tolist() if hasattr(value, "detach") else value.tolist())
+    return type(value).__name__
+
+
+def tried(call):
+    """What a call gives, or what it raises."""
+    try:
+        return plain(call())
+    except Exception as error:  # what is raised is what is compared
+        return plain(error)
+
+
+def logging(t, log):
+    """A subclass that notes each function, with the types of its arguments, and computes it."""
+
+    class Logging(t.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            names = sorted(kwargs or {})
+            # torch's functions written in C++ bear the name of their namespace too.
+            name = func.__name__.removeprefix("linalg_").removeprefix("fft_").removeprefix("special_")
+            log.append((name, [type(a).__name__ for a in args], names, [kind.__name__ for kind in types]))
+            return super().__torch_function__(func, types, args, kwargs)
+
+    return Logging
+
+
+def watching(t, log):
+    """A mode that notes each function and computes it."""
+
+    class Watching(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            log.append(func.__name__)
+            return func(*args, **(kwargs or {}))
+
+    return Watching
+
+
+EXPRESSIONS = """
+a + 1;1 + a;p + a;a + p;a - p;p - a;3 - a;a * p;2 * a;a / p;p / a;1 / a;a // p;p // a;7 // a;a % p;5 % a;a ** 2;p ** a;2 ** a
+a @ p;p @ a;-a;+a;abs(a);~(a > 0);a == p;p == a;a != p;a < p;p < a;a <= 1;a > 1;1 > a;a >= p;a.int() << 1;a.int() >> 1
+(a > 0) & (p > 0);(a > 0) | (a > 1);(a > 0) ^ (a > 1);len(a);a[0];a[0, 1];a[a > 1];a[:, None];a[[0, 1]]
+float(a[0, 0]);int(a[0, 0]);bool(a[0, 0]);1.0 in a;reversed(a);list(a)
+a.shape;a.dtype == t.float32;str(a.device);a.ndim;a.T;a.mT;a.requires_grad;a.is_leaf;a.grad;a.grad_fn;a.data;a.is_cuda
+a.size();a.size(0);a.dim();a.numel();a.stride();a.is_contiguous();a.is_floating_point();a.element_size();a.type()
+a.split(1);t.split(a, 1);t.split(a, [1, 1], dim=1);a.chunk(2);a.unbind();a.max(0);t.max(a, 0);a.max();a.sort();a.topk(1)
+a.mean();t.mean(a);t.mean(a, 0);t.mean(a, dim=0, keepdim=True);a.sum();a.sum(0);a.sum(dim=1);a.std();a.var(0);a.norm()
+t.norm(a);t.norm(a, 1);t.linalg.vector_norm(a);t.add(a, p, alpha=2);t.add(p, a);t.mul(a, 2);t.matmul(p, a);t.exp(a);t.clamp(a, 0, 2)
+t.cat([a, p]);t.cat((p, a), dim=1);t.cat([p, p]);t.stack([a, a]);t.stack((p, a), 1);t.where(a > 1, a, p);t.where(p > 1, p, a)
+t.zeros_like(a);t.ones_like(a, dtype=t.float64);t.empty_like(a).shape;t.full_like(a, 2.0);a.new_zeros(2);a.new_ones(1, 2)
+t.allclose(a, p);t.equal(a, a);t.is_tensor(a);t.is_floating_point(a);t.numel(a);a.sum().item();a.tolist();a.numpy().tolist()
+t.as_tensor(a);a.to(t.float64);a.to("cpu");a.cpu();a.double();a.float();a.long();a.type(t.float64);a.detach();a.clone();a.contiguous()
+a.view(4);a.reshape(4);a.flatten();a.permute(1, 0);a.transpose(0, 1);a.t();a.unsqueeze(0);a.squeeze();a.expand(2, 2, 2).shape
+a.clone().add_(1);a.clone().mul_(p);p.clone().add_(a);a.clone().zero_();a.clone().fill_(3.0);a.clone().copy_(p);a.clone().clamp_(min=2)
+t.einsum("ij,jk->ik", a, p);t.tensordot(a, p, 1);t.meshgrid(a[0], p[0], indexing="ij");t.broadcast_tensors(a, p[0]);t.unique(a)
+a.unique(return_counts=True);t.cdist(a, p);t.atleast_3d(a).shape;t.cumsum(a, 0);a.argmax();a.argmax(1);a.gather(1, a.long() * 0)
+a.masked_fill(a > 1, 0.0);a.index_select(0, t.tensor([0]));t.tril(a);a.diagonal();t.outer(a[0], a[0]);t.trace(a);t.isnan(a).any()
+F.relu(a);F.relu(a, inplace=False);F.gelu(a).round();F.silu(a);F.softmax(a, dim=1);F.softmax(a, 1);F.log_softmax(a, -1);F.leaky_relu(a, 0.2)
+F.linear(a, p);F.linear(p, a);F.linear(p, p, a[0]);F.dropout(a, 0.5, False);F.dropout(a, p=0.0);F.layer_norm(a, [2]);F.normalize(a)
+F.mse_loss(a, p);F.mse_loss(p, a, reduction="sum");F.cross_entropy(a, p);F.cross_entropy(p, a);F.smooth_l1_loss(a, p)
+F.binary_cross_entropy_with_logits(a, p);F.pad(a, (1, 1));F.pad(a, [0, 1], value=2.0);F.one_hot(a.long() * 0);F.embedding(a.long() * 0, p)
+F.max_pool2d(a[None], 2);F.avg_pool2d(a[None], 2);F.adaptive_avg_pool2d(a[None], 1)
+F.interpolate(a[None, None], scale_factor=2);F.conv2d(a[None, None], p[None, None]);F.batch_norm(a, None, None, training=True)
+F.group_norm(a, 1);F.cosine_similarity(a, p);F.scaled_dot_product_attention(a[None], p[None], a[None]);F.unfold(a[None, None], 1).shape
+t.linalg.inv(a + t.eye(2));t.linalg.det(a);t.linalg.norm(a);t.fft.fft(a).real;t.special.erf(a);t.nn.init.ones_(a.clone())
+t.nn.init.constant_(a.clone(), 2.0);t.nn.init.zeros_(a.clone());a.requires_grad_().requires_grad
+""".replace("\n", ";").split(";")
+
+
+@program
+def expressions(t):
+    """What a subclass sees of many expressions, and what each gives."""
+    log: list = []
+    kind = logging(t, log)
+    p = t.tensor([[1.0, 2.0], [3.0, 5.0]])
+    seen = {}
+    for text in filter(None, EXPRESSIONS):
+        scope = {"t": t, "F": t.nn.functional, "p": p, "a": p.clone().as_subclass(kind)}
+        log.clear()
+        result = tried(functools.partial(eval, text, scope))
+        seen[text] = result, plain(log)
+    return seen
+
+
+@program
+def bare_subclass(t):
+    """A subclass without a handler stays itself through operators."""
+
+    class Bare(t.Tensor):
+        pass
+
+    class More(Bare):
+        pass
+
+    x = t.arange(6.0).reshape(2, 3)
+    b, m = x.as_subclass(Bare), x.clone().as_subclass(More)
+    b[0].add_(10)
+    linear = t.nn.Linear(3, 2)
+    return plain([
+        b + 1, x + b, t.cat([x, b]), b.max(0), b.split(1), b.T, b.shape, b.sum(), m + b, b + m, type(linear(b)), x,
+        type(t.nn.Parameter(b)), isinstance(t.nn.Parameter(b), t.nn.Parameter), type(t.nn.Parameter(x) + 1),
+        type(t.nn.Parameter(x).detach()), b.tolist(), t.equal(b, x), type(b.data), type(b.to(t.float64)),
+    ])  # fmt: skip
+
+
+@program
+def gradients(t):
+    """Results of a subclass keep their history, and gradients reach leaves of either kind."""
+
+    class Bare(t.Tensor):
+        pass
+
+    x = t.tensor([1.0, 2.0], requires_grad=True)
+    b = x.as_subclass(Bare)
+    (b * b).sum().backward()
+    leaf = t.tensor([3.0]).as_subclass(Bare).requires_grad_()
+    y = (leaf * 2).sum()
+    y.backward()
+    z = t.nn.functional.mse_loss(b.detach() * t.ones(2, requires_grad=True), t.zeros(2))
+    return plain([
+        x.grad, b.is_leaf, b.requires_grad, leaf.grad, type(leaf.grad), leaf.is_leaf, y.grad_fn is not None, z,
+        z.requires_grad, t.autograd.grad((x.as_subclass(Bare) ** 2).sum(), [x])[0],
+    ])  # fmt: skip
+
+
+@program
+def metadata(t):
+    """A class beside tensors that carries metadata through every function."""
+
+    class MetadataTensor:
+        def __init__(self, data, metadata=None, **kwargs):
+            self._t = t.as_tensor(data, **kwargs)
+            self._metadata = metadata
+
+        def __repr__(self):
+            return f"Metadata:\n{self._metadata}\n\ndata:\n{self._t}"
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if kwargs is None:
+                kwargs = {}
+            metadatas = tuple(a._metadata for a in args if hasattr(a, "_metadata"))
+            args = [getattr(a, "_t", a) for a in args]
+            assert len(metadatas) > 0
+            ret = func(*args, **kwargs)
+            return MetadataTensor(ret, metadata=metadatas[0])
+
+    m = MetadataTensor([[1], [2]], metadata={"owner": "Ministry of Silly Walks"})
+    x = t.tensor([[1, 2]])
+    return [repr(t.add(x, m)), repr(t.mul(m, x)), repr(t.matmul(m, x)), repr(x + m), repr(x.sub(m))]
+
+
+@program
+def handled_functions(t):
+    """A class beside tensors that implements some functions, which it is asked for by the functions themselves."""
+    handled = {}
+
+    def implements(function):
+        def decorate(implementation):
+            handled[function] = implementation
+            return implementation
+
+        return decorate
+
+    class ScalarTensor:
+        def __init__(self, n, value):
+            self.n, self.value = n, value
+
+        def tensor(self):
+            return self.value * t.eye(self.n)
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func not in handled or not all(issubclass(kind, (t.Tensor, ScalarTensor)) for kind in types):
+                return NotImplemented
+            return handled[func](*args, **(kwargs or {}))
+
+    @implements(t.mean)
+    def mean(input):
+        return float(input.value) / input.n
+
+    @implements(t.add)
+    def add(input, other):
+        if isinstance(input, ScalarTensor) and isinstance(other, ScalarTensor):
+            return ScalarTensor(input.n, input.value + other.value).tensor()
+        return t.add(ensure(input), ensure(other))
+
+    @implements(t.cat)
+    def cat(tensors, dim=0):
+        return t.cat([ensure(x) for x in tensors], dim)
+
+    @implements(t.Tensor.add)
+    def method_add(input, other):
+        return "Tensor.add"
+
+    @implements(t.nn.functional.gelu)
+    def gelu(input, approximate="none"):
+        return "gelu " + approximate
+
+    def ensure(data):
+        return data.tensor() if isinstance(data, ScalarTensor) else data
+
+    s, x = ScalarTensor(2, 3), t.ones(2, 2)
+    return plain([
+        t.mean(s), t.add(s, s), t.add(s, x), t.add(x, s), t.cat([s, x]), t.cat((x, s), dim=1), x + s, x.add(s),
+        t.nn.functional.gelu(s, approximate="tanh"), tried(lambda: t.mul(s, x)), tried(lambda: s + x),
+        tried(lambda: x * s), x == s, tried(lambda: t.nn.functional.linear(x, s)), tried(lambda: t.stack([s])),
+        tried(lambda: x.mul(s)), tried(lambda: t.linalg.matrix_power(s, 2))[0], tried(lambda: x[s]),
+    ])  # fmt: skip
+
+
+@program
+def refusals(t):
+    """What is said when everybody that is asked gives NotImplemented, and in which order they are."""
+    asked = []
+
+    def refusing(name, base):
+        def handle(cls, func, types, args=(), kwargs=None):
+            asked.append((cls.__name__, [kind.__name__ for kind in types]))
+            return NotImplemented
+
+        return type(name, base, {"__torch_function__": classmethod(handle)})
+
+    first = refusing("First", (object,))
+    second = refusing("Second", (first,))
+    third = refusing("Third", (t.Tensor,))
+    x = t.ones(2)
+    a, b, c = first(), second(), x.as_subclass(third)
+    F = t.nn.functional
+    calls = {
+        "add": lambda: t.add(a, b), "add2": lambda: t.add(b, a), "add3": lambda: t.add(x, c), "cat": lambda: t.cat([x, a, c]),
+        "where": lambda: t.where(c, a, b), "relu": lambda: F.relu(a), "dropout": lambda: F.dropout(b),
+        "loss": lambda: F.cross_entropy(x, c), "plus": lambda: x + c, "minus": lambda: x - a, "eq": lambda: x == a,
+        "method": lambda: x.add(a), "in place": lambda: x.add_(c), "get": lambda: c.shape, "item": lambda: x[a],
+        "constant": lambda: t.nn.init.constant_(a, 1), "split": lambda: t.split(a, 1), "shift": lambda: x @ b,
+    }  # fmt: skip
+    seen = {}
+    for name, call in calls.items():
+        asked.clear()
+        seen[name] = [
+            part.replace("<locals>.", "") if isinstance(part, str) else part for part in plain(tried(call) or [])
+        ]
+        seen[name] = [seen[name], plain(asked)]
+    return seen
+
+
+@program
+def instances_and_disabling(t):
+    """Who takes nothing over: exact tensors, parameters, classes that say so, and everybody inside the blocks."""
+
+    class Off(t.Tensor):
+        __torch_function__ = t._C._disabled_torch_function_impl
+
+    class On(t.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return "taken"
+
+    off, on, x = t.ones(2).as_subclass(Off), t.ones(2).as_subclass(On), t.ones(2)
+    has = t.overrides.has_torch_function
+    out = [type(off + 1), on + 1, x + on, has((off,)), has((on,)), has((x, t.nn.Parameter(x))), has((1, [on], "a"))]
+    with t._C.DisableTorchFunctionSubclass():
+        out += [type(on + 1), type(x + on), has((on,))]
+        with t._C.DisableTorchFunctionSubclass():
+            pass
+        out += [type(on.mean())]
+    with t._C.DisableTorchFunction():
+        out += [type(on + 1), has((on,))]
+    log: list = []
+    with watching(t, log)():
+        with t._C.DisableTorchFunctionSubclass():
+            t.add(x, 1)
+        with t._C.DisableTorchFunction():
+            t.mul(x, 1)
+    return plain([*out, on + 1, log])
+
+
+@program
+def mode_expressions(t):
+    """What a mode sees: functions that take no tensors too, and Python's operators by their methods."""
+    F, log, seen = t.nn.functional, [], {}
+    x = t.ones(2, 2)
+    texts = """t.zeros(2);t.ones(2);t.empty(2);t.full((2,), 1.0);t.arange(3);t.eye(2);t.linspace(0, 1, 3);t.tensor([1]);t.as_tensor([1])
+    t.rand(2).shape;t.randn(2).shape;t.randperm(3).shape;t.zeros_like(x);x + 1;1 + x;x - x;2 - x;x / 2;x[0];x.shape;x.sum();x.mean(0).shape
+    t.is_tensor(x);t.get_default_dtype();t.is_grad_enabled();t.manual_seed(0);F.relu(x);F.softmax(x, 1);x.view(4)
+    t.result_type(x, x);t.can_cast(t.int32, t.float32);repr(x);len(x);x @ x;x == x;t.cat([x, x])
+    t.broadcast_shapes((1,), (2,));t.einsum("ij->i", x);F.cross_entropy(x, x);x.backward;x.requires_grad;x.T;x.item;t.stack([x]).sum().item()
+    x.clone().add_(1);t.nn.init.constant_(t.empty(2), 1.0);x.to(t.float64);x.new_zeros(2);t.bartlett_window(3);t.Generator()"""
+    for text in filter(None, (line.strip() for line in texts.replace("\n", ";").split(";"))):
+        log.clear()
+        with watching(t, log)():
+            eval(text, {"t": t, "F": F, "x": x})
+        seen[text] = list(log)
+    return seen
+
+
+@program
+def nested_modes(t):
+    """Inner modes are asked first; what they call goes to the next one out, and not to themselves."""
+    log = []
+
+    class Mode(t.overrides.TorchFunctionMode):
+        def __init__(self, name):
+            self.name = name
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            log.append((self.name, func.__name__))
+            if self.name == "scale" and func is t.add:
+                return func(t.mul(args[0], 10), *args[1:])
+            return func(*args, **(kwargs or {}))
+
+    class Pass(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            log.append(("pass", func.__name__))
+            return NotImplemented
+
+    x = t.ones(2)
+    out = []
+    with Mode("outer"):
+        with Mode("scale"):
+            out.append(t.add(x, 1))
+        out.append(t.add(x, 1))
+    same = Mode("twice")
+    with same, same:
+        out.append(t.add(x, 1))
+    with t.overrides.BaseTorchFunctionMode():
+        out.append(t.add(x, 1))
+    with Pass():
+        out.append(tried(lambda: t.add(x, 1))[0])
+    try:
+        with Mode("raises"):
+            t.add(x, t.ones(3))
+    except RuntimeError:
+        out.append("raised")
+    before = len(log)
+    out.append(t.add(x, 1))
+    return plain([out, log, len(log) - before])
+
+
+@program
+def modes_and_subclasses(t):
+    """A mode is asked before classes; a class whose mode declines is asked next."""
+    log: list = []
+    kind = logging(t, log)
+    a = t.ones(2).as_subclass(kind)
+
+    class First(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            log.append(("mode", func.__name__, [k.__name__ for k in types]))
+            return func(*args, **(kwargs or {}))
+
+    class Declines(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            log.append(("declines", func.__name__))
+            return NotImplemented
+
+    with First():
+        one = t.add(a, 1)
+    with Declines():
+        two = tried(lambda: t.nn.functional.gelu(a))[0]
+    return plain([one, two, log])
+
+
+@program
+def redirecting_dtype(t):
+    """A mode that makes every factory give float64."""
+
+    class Doubles(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            kwargs = dict(kwargs or {})
+            if func in (t.zeros, t.ones, t.empty, t.full, t.rand) and "dtype" not in kwargs:
+                kwargs["dtype"] = t.float64
+            return func(*args, **kwargs)
+
+    with Doubles():
+        made = [t.zeros(2), t.ones(2, dtype=t.float32), t.rand(2), t.zeros(1) + t.ones(1), t.nn.Linear(2, 2).weight]
+    return [str(x.dtype).rpartition(".")[2] for x in made]
+
+
+@program
+def counting_calls(t):
+    """A mode that counts what a training step calls."""
+    counts: dict = {}
+
+    class Counting(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            name = t.overrides.resolve_name(func) or func.__name__
+            counts[name] = counts.get(name, 0) + 1
+            return func(*args, **(kwargs or {}))
+
+    t.manual_seed(0)
+    net = t.nn.Sequential(t.nn.Linear(3, 4), t.nn.ReLU(), t.nn.Linear(4, 2))
+    x, y = t.ones(5, 3), t.zeros(5, dtype=t.int64)
+    with Counting():
+        for _ in range(2):
+            t.nn.functional.cross_entropy(net(x), y).backward()
+    return counts
+
+
+@program
+def direct_references(t):
+    """Functions that were taken out of their namespaces before anybody took over are seen too."""
+    F = t.nn.functional
+    from_torch = [t.cat, t.exp, t.split, t.einsum, F.relu, F.softmax, F.linear, F.dropout, t.linalg.inv, t.special.erf]
+    bound = t.ones(2, 2).add
+    partial = functools.partial(F.softmax, dim=1)
+    log: list = []
+    kind = logging(t, log)
+    a = t.eye(2).as_subclass(kind)
+    cat, exp, split, einsum, relu, softmax, linear, dropout, inv, erf = from_torch
+    out = [
+        cat([a, a]), exp(a), split(a, 1), einsum("ij->i", a), relu(a), softmax(a, 1), linear(a, a), dropout(a, 0.0),
+        type(inv(a)), erf(a), bound(a), partial(a),
+    ]  # fmt: skip
+    return plain([out, [entry[0] for entry in log][:8]])
+
+
+@program
+def names_of_functions(t):
+    """How functions are called, and which belong to tensors."""
+    o, F = t.overrides, t.nn.functional
+    some = [
+        t.add, t.Tensor.add, F.relu, t.relu, t.Tensor.shape.__get__, t.cat, t.split, t.Tensor.split, t.linalg.svd,
+        t.fft.fft, t.nn.init.constant_, F.conv2d, t.einsum, t.Tensor.__getitem__, t.Tensor.__add__, F.layer_norm,
+        t.Tensor.max, t.max, t.nn.init.xavier_uniform_, t.manual_seed, print,
+    ]  # fmt: skip
+    listed = o.get_overridable_functions()
+    ignored = o.get_ignored_functions()
+    return plain([
+        [o.resolve_name(f) for f in some], [o.is_tensor_method_or_property(f) for f in some],
+        [t.add in listed[t], t.Tensor.add in listed[t.Tensor], F.relu in listed[F], t.zeros in listed[t]],
+        [f in ignored for f in (t.zeros, t.tensor, t.add, t.manual_seed, t.is_tensor, t.Tensor.as_subclass)],
+        [o.is_tensor_like(v) for v in (t.ones(1), 1, None, [t.ones(1)])],
+        o.get_testing_overrides()[t.add](t.ones(1), t.ones(1)),
+    ])  # fmt: skip
+
+
+@program
+def own_functions(t):
+    """Functions of the user's own that ask."""
+
+    def double(x):
+        if t.overrides.has_torch_function((x,)):
+            return t.overrides.handle_torch_function(double, (x,), x)
+        return x * 2
+
+    @t.overrides.wrap_torch_function(lambda x: (x,))
+    def triple(x):
+        return x * 3
+
+    class Mine:
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return func.__name__, [kind.__name__ for kind in types], len(args), sorted(kwargs or {})
+
+    log: list = []
+    with watching(t, log)():
+        double(t.ones(1))
+        triple(t.ones(1))
+    return plain([double(Mine()), triple(Mine()), double(t.ones(1)), triple(t.ones(1)), log])
+
+
+@program
+def recursion_into_a_mode(t):
+    """A handler that enters its mode again sees what the function calls in Python."""
+    log = []
+
+    class Again(t.overrides.TorchFunctionMode):
+        depth = 0
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            log.append(func.__name__)
+            if func.__name__ == "mine":
+                with self:
+                    return func.plain(*args)
+            return func(*args, **(kwargs or {}))
+
+    def mine(x):
+        return t.overrides.handle_torch_function(mine, (x,), x) if t.overrides.has_torch_function((x,)) else None
+
+    mine.plain = lambda x: t.exp(t.add(x, 1))
+    with Again():
+        mine(t.zeros(1))
+    return log
+
+
+@program
+def containers(t):
+    """Members of lists and tuples are looked at, whatever the function."""
+    log: list = []
+    kind = logging(t, log)
+    a, p = t.ones(2).as_subclass(kind), t.ones(2)
+    t.stack([p, a])
+    t.stack((p, a))
+    t.hstack([p, a])
+    t.meshgrid(p, a, indexing="ij")
+    t.block_diag(p, a)
+    t.broadcast_tensors(p, a)
+    p[a.long() * 0]
+    p[(a.long() * 0,)]
+    t.cartesian_prod(p, a)
+    return [entry[0] for entry in log]
