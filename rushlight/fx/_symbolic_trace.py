@@ -330,7 +330,7 @@ class Tracer(TracerBase):
             return root_fn, args
         codegen = self.graph._codegen = _PyTreeCodeGen(_PyTreeInfo(names[:total], in_spec, None))
 
-        def flatten_fn(*leaves: Any) -> list:
+        def flatten_fn(*leaves: Any):
             outputs, out_spec = pytree.tree_flatten(root_fn(*pytree.tree_unflatten(list(leaves), in_spec)))
             codegen.pytree_info = codegen.pytree_info._replace(out_spec=out_spec)
             return outputs

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..nn import Module, Parameter
-from . import _names
+from . import _names, _pickling
 from ._codegen import CodeGen, PythonCode, _PyTreeCodeGen, _PyTreeInfo, magic_methods, reflectable_magic_methods
 from ._codegen import inplace_methods as inplace_methods
 from ._namespace import Namespace, snake_case
@@ -314,6 +314,9 @@ class Graph:
             value, old = found
             made.output(value, type_expr=old.type).meta = copy.copy(old.meta)
         return made
+
+    def __reduce__(self) -> Any:
+        return _pickling.reduced(self)
 
     def eliminate_dead_code(self, is_impure_node: Callable[[Node], bool] | None = None) -> bool:
         """Take out every step that nothing uses and that has no side effect.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import linecache
 import pickle
 import sys
 import traceback
@@ -27,11 +26,25 @@ _HOOKS = ("_state_dict_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_p
 _count = itertools.count()
 
 
+class _Loader:
+    """Knows generated sources by the names that stand for their files."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, str] = {}
+
+    def get_source(self, name: str) -> str | None:
+        """The source, for tracebacks."""
+        return self.sources.get(name)
+
+
+_loader = _Loader()
+
+
 def _forward_from_src(src: str, globals_: dict[str, Any], traced: str = "") -> Callable[..., Any]:
     """The function ``forward`` of a source; tracebacks show its lines, and the place that was traced."""
     key = f"<eval_with_key>.{next(_count)}{traced}"
-    linecache.cache[key] = (len(src), None, src.splitlines(keepends=True), key)
-    scope = dict(globals_)
+    _loader.sources[key] = src
+    scope = {**globals_, "__file__": key, "__name__": key, "__loader__": _loader}
     exec(compile(src, key, "exec", dont_inherit=True), scope)
     return scope.pop("forward")
 
@@ -173,6 +186,20 @@ def _indented(text: str) -> str:
     return "\n".join([first, *(f"    {line}" if line.strip() else "" for line in rest)])
 
 
+def _failure(frame: traceback.FrameSummary) -> str:
+    """The traceback, and the lines around the one that failed."""
+    lines, at = _loader.sources[frame.filename].splitlines(keepends=True), frame.lineno or 1
+    return "\n".join(
+        [
+            traceback.format_exc(),
+            f"Call using an FX-traced Module, line {at} of the traced Module's generated forward function:",
+            "".join(lines[max(at - 2, 0) : at]),
+            "~" * len(lines[at - 1].strip()) + "~~~ <--- HERE",
+            "\n".join(lines[at : at + 2]),
+        ]
+    )
+
+
 class GraphModule(Module):
     """A module that runs a graph.
 
@@ -287,23 +314,10 @@ class GraphModule(Module):
             frames = traceback.extract_tb(error.__traceback__)
             while len(frames) > 1 and frames[-1].filename.startswith((_LIBRARY, "<jax", "<frozen")):
                 frames.pop()  # what failed inside of an operator failed on the line that called it
-            if frames[-1].filename.startswith("<eval_with_key>"):
-                print(self._failure(frames[-1]), file=sys.stderr)
+            if frames[-1].filename in _loader.sources:
+                print(_failure(frames[-1]), file=sys.stderr)
                 raise error.with_traceback(None) from None
             raise
-
-    @staticmethod
-    def _failure(frame: traceback.FrameSummary) -> str:
-        lines, at = linecache.getlines(frame.filename), frame.lineno or 1
-        return "\n".join(
-            [
-                traceback.format_exc(),
-                f"Call using an FX-traced Module, line {at} of the traced Module's generated forward function:",
-                "".join(lines[max(at - 2, 0) : at]),
-                "~" * len(frame.line or "") + "~~~ <--- HERE",
-                "\n".join(lines[at : at + 2]),
-            ]
-        )
 
     # -- what it holds --------------------------------------------------------------------------------------------
 
@@ -432,8 +446,7 @@ class GraphModule(Module):
 
     def __reduce__(self) -> Any:
         block = _import_block(self.recompile().globals)
-        state = {**self.__getstate__(), "_graphmodule_cls_name": type(self).__name__}
-        return reduce_graph_module, (state, block)
+        return reduce_graph_module, (self.__getstate__(), block)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__reduce__()
@@ -442,7 +455,7 @@ class GraphModule(Module):
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         root = _CodeOnlyModule(copy.deepcopy(self.__dict__, memo))
-        GraphModule.__init__(made, root, root.__dict__["_graph"], type(self).__name__)
+        GraphModule.__init__(made, root, root.__dict__["_graph"])
         for name in _HOOKS:
             if self.__dict__.get(name):
                 setattr(made, name, copy.deepcopy(self.__dict__[name], memo))
