@@ -420,7 +420,12 @@ class GraphModule(Module):
                 pickled.append(name)
                 lines.append(f"setattr(self, '{name}', pickle.loads(pathlib.Path(r'{file}').read_bytes()))")
         for name, buffer in self._buffers.items():
-            if buffer is not None:
+            if name in self._non_persistent_buffers_set:
+                file = folder / f"{name}.pickle"
+                file.write_bytes(pickle.dumps(buffer))
+                read = f"pickle.loads(pathlib.Path(r'{file}').read_bytes())"
+                lines.append(f"self.register_buffer('{name}', {read}, persistent=False)")
+            elif buffer is not None:
                 empty = f"torch.empty({list(buffer.shape)}, dtype={buffer.dtype})"
                 lines.append(f"self.register_buffer('{name}', {empty})")
         for name, parameter in self._parameters.items():
