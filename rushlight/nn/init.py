@@ -37,10 +37,10 @@ def _put(tensor: Tensor, host: np.ndarray) -> Tensor:
 def _fill(tensor: Tensor, value: Any) -> Tensor:
     form = tensor._form()
     shape, d, kind = tuple(form.shape), form.dtype, form.dtype.kind
-    waits = can_wait(tensor) and not asked(tensor)
     plain = type(value) in (int, float) and 0 <= value <= _SAFE.get(kind, -1) and (kind == "i" or d.itemsize > 1)
     with no_grad():
-        if plain and waits and tensor._storage.__class__ in (Storage, LazyStorage):
+        held = tensor._storage.__class__ in (Storage, LazyStorage)
+        if plain and held and can_wait(tensor) and not asked(tensor):
             # Made when it is read: a checkpoint often takes its place before.
             tensor._check_in_place()
             write_later(tensor._storage, shape, d, lambda: to_device(np.full(shape, value, d), cpu))

@@ -331,11 +331,11 @@ def attach(name: str, function) -> None:
         method.__doc__ = function.__doc__
         method.__wrapped__ = function.fn
     else:
-        method = _copy(name, as_method(name, function))
+        method = copy_of(name, as_method(name, function))
     setattr(Tensor, name, method)
 
 
-def _copy(name: str, function):
+def copy_of(name: str, function):
     """A method of its own, as in torch: what takes calls over tells ``torch.split`` from ``Tensor.split``."""
     if type(function) is not FunctionType:
         return function

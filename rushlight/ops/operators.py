@@ -10,7 +10,7 @@ import numpy as np
 from .._tensor.overriding import start, takes_over
 from .._tensor.tensor import Tensor
 from . import compare, creation, join, pointwise, products, unary
-from ._op import attach
+from ._op import copy_of
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -122,10 +122,13 @@ def _reversed(self):
 
 for _name, _alias in {"__truediv__": "__div__", "__rtruediv__": "__rdiv__", "__itruediv__": "__idiv__",
                       "__int__": "__long__", "__bool__": "__nonzero__"}.items():  # fmt: skip
-    attach(_alias, getattr(Tensor, _name))
+    setattr(Tensor, _alias, copy_of(_alias, getattr(Tensor, _name)))
 # Setting __eq__ after the class was made keeps its hash, but a subclass body that defines __eq__ would lose it.
-for _name, _function in {"contains": _contains, "iter": _iterate, "reversed": _reversed, "neg": unary.neg,
-                         "pos": unary.positive, "abs": unary.abs, "invert": compare.bitwise_not}.items():  # fmt: skip
-    attach(f"__{_name}__", _function)
+for _name, _function in {
+    "__contains__": _contains, "__iter__": _iterate, "__reversed__": _reversed, "__neg__": lambda self: unary.neg(self),
+    "__pos__": lambda self: unary.positive(self), "__abs__": lambda self: unary.abs(self),
+    "__invert__": lambda self: compare.bitwise_not(self),
+}.items():  # fmt: skip
+    setattr(Tensor, _name, copy_of(_name, _function))
 
 __all__: list = []
