@@ -15,7 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ._overridable import BINARY, BUILTIN, CALLED, FACTORIES, INIT, MODES_ONLY, NEVER, NEVER_METHODS, PYTHON, SPACES
-from ._tensor.overriding import PLAIN, DisableTorchFunctionSubclass, Overridable, hand_over, local, overloaded
+from ._tensor.overriding import PLAIN, DisableTorchFunctionSubclass, exact, hand_over, local, overloaded
 from ._tensor.tensor import Tensor
 from .ops._op import Op
 
@@ -343,11 +343,4 @@ def rescues(entry: Entry) -> bool:
     return not {"rescued", "_refused"}.isdisjoint(entry.swapped[1].co_names) if entry.swapped else True
 
 
-def nowrap() -> set:
-    """The functions whose results keep their class."""
-    return {vars(Tensor)["grad"].__get__}
-
-
-Overridable.tensor = Tensor
-Overridable.nowrap = staticmethod(nowrap)
-PLAIN.add(Tensor)
+exact.nowrap = frozenset([vars(Tensor)["grad"].__get__])

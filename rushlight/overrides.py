@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _overrides
 from ._errors import missing_name
-from ._tensor.overriding import hand_over, local, overloaded, start, takes_over
+from ._tensor.overriding import exact, hand_over, local, overloaded, start, takes_over
 from ._tensor.tensor import Tensor
 
 
@@ -162,7 +162,7 @@ def is_tensor_method_or_property(func: Any) -> bool:
 
 def get_default_nowrap_functions() -> set:
     """The functions whose results ``Tensor.__torch_function__`` leaves as they are."""
-    return set(_overrides.nowrap())
+    return set(exact.nowrap)
 
 
 class TorchFunctionMode:

@@ -5,6 +5,8 @@ May import rushlight; what torch does in the same programs is compared in tests/
 
 import inspect
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -174,10 +176,30 @@ def test_asking_for_handlers_lets_functions_ask():
     assert torch.overrides.has_torch_function((d,)) and F.softmax(d, 1) == "torch.nn.functional.softmax"
 
 
-def test_ordinary_mistakes_are_not_slowed_nor_changed():
-    with pytest.raises(TypeError, match="argument 'other'"):
-        torch.add(torch.ones(1), object())
-    assert F.relu.__code__ is RELU
+_MISTAKES = """
+import sys
+import rushlight as torch
+
+calls = [
+    lambda: torch.add(torch.ones(1), object()), lambda: torch.ones(1) + object(), lambda: torch.ones(2)["a"],
+    lambda: torch.cat([torch.ones(1), "a"]), lambda: torch.ones(1).add_(object()), lambda: torch.ones(1).reshape("a"),
+]
+for call in calls:
+    try:
+        call()
+    except (TypeError, IndexError) as error:
+        assert not hasattr(error, "__notes__")
+        continue
+    raise AssertionError("nothing was raised")
+assert "rushlight._overrides" not in sys.modules and not hasattr(torch.Tensor, "tensor")
+assert torch.nn.functional.relu.__code__.co_varnames[0] == "input"
+torch.nn.Parameter(torch.ones(1)) + torch.nn.Buffer(torch.ones(1))
+assert "rushlight._overrides" not in sys.modules
+"""
+
+
+def test_ordinary_mistakes_start_nothing():
+    subprocess.run([sys.executable, "-c", _MISTAKES], check=True, timeout=120)
 
 
 def test_a_mode_counts_in_its_own_thread_alone():

@@ -24,6 +24,17 @@ class _Local(threading.local):
 
 local = _Local()
 
+
+class _Exact:
+    """What is set above: the Tensor class itself, and the functions whose results stay as they are."""
+
+    tensor: Any = None
+    nowrap: frozenset = frozenset()
+
+
+exact = _Exact()
+
+
 # Types that were looked at and have no handler. A set, so that one call in C looks at all arguments.
 PLAIN: set[type] = {bool, int, float, complex, str, bytes, type(None), slice, type(...)}
 
@@ -36,7 +47,7 @@ def disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
 def takes_over(kind: type) -> bool:
     """Whether a type handles functions that are called with its objects; exact tensors do not."""
     handler = getattr(kind, "__torch_function__", None)
-    return handler is not None and handler is not disabled and kind is not Overridable.tensor
+    return handler is not None and handler is not disabled and kind is not exact.tensor
 
 
 def asked(value: Any) -> bool:
@@ -156,8 +167,6 @@ class Overridable:
     """Gives subclasses of Tensor torch's ``__torch_function__``, and sees when one is made."""
 
     __slots__ = ()
-    tensor: Any = None  # the Tensor class
-    nowrap: Callable = frozenset  # the functions whose results stay as they are
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -178,7 +187,7 @@ class Overridable:
             return NotImplemented
         with DisableTorchFunctionSubclass():
             result = func(*args, **(kwargs or {}))
-            if cls is Overridable.tensor or func in Overridable.nowrap():
+            if cls is exact.tensor or func in exact.nowrap:
                 return result
             return _converted(result, cls)
 

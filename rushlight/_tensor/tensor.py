@@ -18,7 +18,7 @@ from .._graph.modes import Held, state
 from .._graph.node import RemovableHandle, _Hooks
 from .cell import Cell
 from .half_complex import label
-from .overriding import Overridable
+from .overriding import PLAIN, Overridable, exact
 from .storage import Storage
 from .to_python import ToPython
 
@@ -276,6 +276,9 @@ class Tensor(ToPython, Overridable):
             self._extra_attributes(),
         )  # fmt: skip
 
+
+exact.tensor = Tensor
+PLAIN.add(Tensor)
 
 # What the instance dict may hold of our own; the rest is the user's.
 _OWN = frozenset(name for name in Cell.__dict__ if name.startswith("_") and not name.startswith("__"))
