@@ -124,9 +124,9 @@ def qualified_name(func: Any) -> str:
     """
     if getattr(builtins, getattr(func, "__name__", ""), None) is func:
         return func.__name__
-    known = _public().get(id(func))
-    if known is not None and known[0] is func:
-        return known[1]
+    known = public_name(func)
+    if known is not None:
+        return known
     name = func.__name__
     if name == "<lambda>":
         try:
@@ -139,10 +139,24 @@ def qualified_name(func: Any) -> str:
     return f"{module}.{name}"
 
 
+def public_name(func: Any) -> str | None:
+    """The printed name of a public function; None for any other value."""
+    known = _public().get(id(func))
+    return known[1] if known is not None and known[0] is func else None
+
+
+def found(name: str) -> Any:
+    """The function of a printed name."""
+    at: Any = import_module(_ROOT)
+    for part in name.split(".")[1:]:
+        at = getattr(at, part)
+    return at
+
+
 def short_name(func: Any) -> str:
     """The last part of the printed name: what nodes that call the function are called after."""
-    known = _public().get(id(func))
-    return known[1].rpartition(".")[2] if known is not None and known[0] is func else func.__name__
+    known = public_name(func)
+    return func.__name__ if known is None else known.rpartition(".")[2]
 
 
 def type_text(obj: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import _names
 from .node import Node, map_aggregate, map_arg
 
 if TYPE_CHECKING:
@@ -19,17 +20,25 @@ _KEPT = ("stack_trace", "is_wrapped", "tensor_meta", "type", "desc")
 class _Place(int):
     """Stands for the node at a place."""
 
+    __slots__ = ()
+
+
+class _Function(str):
+    """Stands for a public function, by the name it is printed under."""
+
+    __slots__ = ()
+
 
 def reduced(graph: Graph) -> Any:
     """What ``Graph.__reduce__`` gives."""
     places = {node: _Place(i) for i, node in enumerate(graph.nodes)}
-    rows = [
-        (
-            n.op, n.target, map_arg(n.args, places.__getitem__), map_arg(n.kwargs, places.__getitem__), n.name,
-            n.type, {key: n.meta[key] for key in _KEPT if key in n.meta},
-        )
-        for n in graph.nodes
-    ]  # fmt: skip
+
+    def row(n: Node) -> tuple:
+        target = _Function(_names.public_name(n.target) or "") or n.target
+        args, kwargs = (map_arg(part, places.__getitem__) for part in (n.args, n.kwargs))
+        return n.op, target, args, kwargs, n.name, n.type, {key: n.meta[key] for key in _KEPT if key in n.meta}
+
+    rows = [row(n) for n in graph.nodes]
     known = graph._tracer_cls is not None and "<locals>" not in graph._tracer_cls.__qualname__
     tracer_cls = graph._tracer_cls if known else None
     return _rebuilt, (type(graph), rows, graph._codegen, tracer_cls, graph._tracer_extras, graph._traced)
@@ -44,6 +53,7 @@ def _rebuilt(cls: type[Graph], rows: list[tuple], codegen: Any, tracer_cls: Any,
         return made[value] if isinstance(value, _Place) else value
 
     for op, target, args, kwargs, name, kind, meta in rows:
+        target = _names.found(target) if isinstance(target, _Function) else target
         made.append(graph.create_node(op, target, map_aggregate(args, there), map_aggregate(kwargs, there), name, kind))
         made[-1].meta = meta
     return graph

@@ -417,9 +417,39 @@ def sources(t, log):
     log.add(module.graph.python_code("root", expanded_def=False).src, t.fx.GraphModule({}, t.fx.Graph(), "Empty").code)
 
 
+def splitting(t, log):
+    split_module = import_module(f"{t.__name__}.fx.passes.split_module").split_module
+
+    class Net(t.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = t.nn.Parameter(t.ones(2))
+            self.a, self.b = t.nn.Sequential(t.nn.Linear(2, 2)), t.nn.Linear(2, 2)
+
+        def forward(self, x, y=1):
+            z = self.a(x) + self.weight
+            u, v = z.sum(), z * y
+            return self.b(v) - u, v @ self.weight, x
+
+    t.manual_seed(0)
+    module = t.fx.symbolic_trace(Net())
+    x = t.ones(1, 2)
+    numbers = {node.name: i // 2 for i, node in enumerate(module.graph.nodes)}
+    for options in (
+        {}, {"keep_original_order": True}, {"keep_original_node_name": True}, {"keep_original_input_name": False},
+        {"partition_affix": "part"}, {"tuple_return": True}, {"keep_original_order": True, "tuple_return": True},
+    ):  # fmt: skip
+        named = {}
+        made = split_module(module, module, lambda node: numbers[node.name], named, **options)
+        parts = [(name, *texts(part)) for name, part in made.named_children() if isinstance(part, t.fx.GraphModule)]
+        log.add(*texts(made), parts, named, sorted(made.meta["partition_names"]))
+        log.add([bool(t.equal(a, b)) for a, b in zip(made(x), module(x), strict=True)])
+    log.tried(lambda: split_module(module, module, lambda node: len(node.name) % 2))
+
+
 REPORTS = [
     building, changing, refusals, immutable, dead_code, patterns, patterns_with_modules, interpreting,
-    shape_propagation, fusing, annotating, sources,
+    shape_propagation, fusing, splitting, annotating, sources,
 ]  # fmt: skip
 
 
