@@ -329,7 +329,7 @@ of their own. Compared are, from the same seed:
 - the outputs in evaluation mode: to {outputs:g};
 - the losses of three training steps by SGD with momentum or AdamW, with dropout and running statistics: to {losses:g}.
 
-segmentation_models_pytorch runs in float64, and so do HardNet, MobileNetV2, UperNet, the models of timm that came to
+segmentation_models_pytorch runs in float64, and so do HardNet, MobileNetV2, UperNet, most models of timm that came to
 the list last (from ConvMixer) and timm's optimizers, which take five steps with a small network: all are then compared
 to {double:g}. In float32 such training shows how it is conditioned, not whether two libraries agree.
 Where PyTorch itself starts FPN from weights moved by one part in 10 million, its third loss moves by
@@ -348,8 +348,9 @@ What does not run:
   `encodec` and `speechbrain`, which need it, ran under both with that part (`torchaudio/lib/*.so`) taken away.
 - `torchvision` imports, and its models, transforms and detection operators (`nms`, `roi_align`, `deform_conv2d` and
   their kin) work; those for quantized tensors and rotated boxes are missing, and its readers of image files.
-- `torch_geometric` as far as it multiplies sparse matrices (`torch.sparse_csr_tensor`: `GraphUNet`), wraps indices in
-  tensors of its own (`Index`, `EdgeIndex`), or needs compiled packages (`torch_cluster`'s `radius_graph`).
+- `torch_geometric` as far as it multiplies sparse matrices (`GraphUNet`: no `torch.sparse_csr_tensor`) or wraps indices
+  in tensors of its own (`Index`, `EdgeIndex`: no `Tensor._make_wrapper_subclass`; operators do not call
+  `__torch_dispatch__`). `radius_graph` and its kin need `pyg-lib`, and raise `ImportError` under PyTorch as well.
 - Exporters, FSDP, tensor parallelism and TorchScript of these packages: [differences](differences-from-torch.md).
 
 | package | version | programs | the same |

@@ -46,6 +46,10 @@ class Program:
 
 
 PROGRAMS: list[Program] = []
+LAYOUT = (
+    "runs without dropout: PyTorch draws the mask in the order of memory, which here is that of a transposed tensor, "
+    "kept by the operators before; rushlight draws in the order of the dimensions"
+)
 
 
 def program(package: str, model: str, kind: str, **options: Any) -> Callable:
@@ -90,9 +94,11 @@ def load() -> list[Program]:
             graphs,
             language,
             later_families,
+            newer_families,
             optimizers,
             plain,
             vision,
             vision_families,
+            vision_modules,
         )
     return PROGRAMS

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import ids, noise, program
+from . import LAYOUT, ids, noise, program
 
-LAYOUT = (
-    "runs without dropout: PyTorch draws the mask in the order of memory, which here is that of a transposed tensor, "
-    "kept by the operators before; rushlight draws in the order of the dimensions"
-)
 POSITIONS = "initial values to 0.0001: sines of positions up to 2500 times powers, which the two round differently"
 SHARED: dict[str, Any] = {
     "hidden_size": 32,

@@ -5,10 +5,13 @@ May import the list and the families; the builder imports the package when it ru
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from . import ids, noise
 from .families import CORE, EYE, NO_BACKBONE, SIDES, TEXT, _family, _future, _image, _lm, _resnet
+
+_later = partial(_family, slow=True)
 
 GROUPED = {**TEXT, "num_key_value_heads": 2}
 SMALL_SIDES = {"vocab_size": 50, "d_model": 32, **SIDES}
@@ -48,22 +51,22 @@ def _masks() -> dict:
 # -- detection and segmentation --------------------------------------------------------------------------------------
 
 DEFORMABLE = {**NO_BACKBONE, "d_model": 32, **SIDES, "encoder_n_points": 2, "decoder_n_points": 2, "decoder_layers": 2}
-_family(
+_later(
     "DeformableDetrForObjectDetection", "vision, detection, deformable attention",
     lambda t: t.DeformableDetrConfig(
         **DEFORMABLE, backbone_config=_resnet(t, "stage2", "stage3", "stage4"), num_feature_levels=3,
         auxiliary_loss=True,
-    ), _boxes, slow=True,
+    ), _boxes,
 )  # fmt: skip
-_family(
+_later(
     "ConditionalDetrForObjectDetection", "vision, detection",
     lambda t: t.ConditionalDetrConfig(**NO_BACKBONE, backbone_config=_resnet(t, "stage4"), d_model=16, **SIDES),
-    lambda: _image(2, 3, 64, 64), slow=True,
+    lambda: _image(2, 3, 64, 64),
 )  # fmt: skip
-_family(
+_later(
     "YolosForObjectDetection", "vision, detection",
     lambda t: t.YolosConfig(**CORE, image_size=[64, 64], patch_size=16, num_detection_tokens=5),
-    _boxes, slow=True,
+    _boxes,
 )  # fmt: skip
 
 
@@ -74,221 +77,206 @@ def _swin(t: Any) -> Any:
     )  # fmt: skip
 
 
-_family(
+_later(
     "MaskFormerForInstanceSegmentation", "vision, segmentation",
     lambda t: t.MaskFormerConfig(
         fpn_feature_size=32, mask_feature_size=32, backbone_config=_swin(t),
         decoder_config=t.DetrConfig(d_model=32, num_queries=5, **{**SIDES, "encoder_layers": 0}),
-    ), _masks, slow=True,
+    ), _masks,
 )  # fmt: skip
-_family(
+_later(
     "Mask2FormerForUniversalSegmentation", "vision, segmentation, deformable attention",
     lambda t: t.Mask2FormerConfig(
         backbone_config=_swin(t), feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_layers=1,
         decoder_layers=2, num_attention_heads=2, dim_feedforward=24, encoder_feedforward_dim=24, num_queries=5,
         num_labels=2, train_num_points=20,
-    ), _masks, slow=True,
+    ), _masks,
 )  # fmt: skip
-_family(
+_later(
     "UperNetForSemanticSegmentation", "vision, segmentation",
     lambda t: t.UperNetConfig(
         backbone_config=_swin(t), hidden_size=16, pool_scales=[1, 2], use_auxiliary_head=True, auxiliary_channels=8,
         auxiliary_in_channels=32, num_labels=2,
-    ), lambda: _image(2, 3, 64, 64, labels=ids(2, 64, 64, high=2)), slow=True, double=True,
+    ), lambda: _image(2, 3, 64, 64, labels=ids(2, 64, 64, high=2)), double=True,
 )  # fmt: skip
-_family(
+_later(
     "CLIPSegForImageSegmentation", "vision and language, segmentation",
     lambda t: t.CLIPSegConfig(
         text_config={**TEXT, "eos_token_id": 49}, vision_config=EYE, projection_dim=16, reduce_dim=8,
         extract_layers=[0, 1], decoder_num_attention_heads=2, decoder_intermediate_size=16,
-    ), lambda: _image(input_ids=ids(2, 9)), slow=True,
+    ), lambda: _image(input_ids=ids(2, 9)),
 )  # fmt: skip
 
 # -- images ----------------------------------------------------------------------------------------------------------
 
 TINY = {"hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1], "embedding_size": 8, **LABELS}
-_family("ResNetForImageClassification", "vision, convolutional", lambda t: t.ResNetConfig(**TINY), _classes, slow=True)
-_family(
-    "RegNetForImageClassification", "vision, convolutional", lambda t: t.RegNetConfig(**TINY, groups_width=8), _classes,
-    slow=True,
-)  # fmt: skip
-_family(
+_later("ResNetForImageClassification", "vision, convolutional", lambda t: t.ResNetConfig(**TINY), _classes)
+_later(
+    "RegNetForImageClassification", "vision, convolutional", lambda t: t.RegNetConfig(**TINY, groups_width=8), _classes
+)
+_later(
     "ConvNextV2ForImageClassification", "vision, convolutional",
-    lambda t: t.ConvNextV2Config(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], **LABELS), _classes, slow=True,
+    lambda t: t.ConvNextV2Config(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], **LABELS), _classes,
 )  # fmt: skip
-_family(
+_later(
     "Swinv2ForImageClassification", "vision, attention",
     lambda t: t.Swinv2Config(image_size=32, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, **LABELS),
-    lambda: _classes(2, 3, 32, 32), slow=True,
+    lambda: _classes(2, 3, 32, 32),
 )  # fmt: skip
-_family(
+_later(
     "ViTMAEForPreTraining", "vision, attention, masked",
     lambda t: t.ViTMAEConfig(
         **CORE, image_size=32, patch_size=8, decoder_num_attention_heads=2, decoder_hidden_size=16,
         decoder_num_hidden_layers=1, decoder_intermediate_size=24,
-    ), lambda: _image(noise=noise(2, 16, seed=3)), slow=True,
+    ), lambda: _image(noise=noise(2, 16, seed=3)),
 )  # fmt: skip
-_family(
+_later(
     "MobileNetV2ForImageClassification", "vision, convolutional",
-    lambda t: t.MobileNetV2Config(depth_multiplier=0.25, image_size=64, **LABELS), _classes, slow=True, double=True,
+    lambda t: t.MobileNetV2Config(depth_multiplier=0.25, image_size=64, **LABELS), _classes, double=True,
 )  # fmt: skip
-_family(
+_later(
     "FocalNetForImageClassification", "vision, convolutional",
     lambda t: t.FocalNetConfig(
         image_size=32, embed_dim=8, depths=[1, 1], hidden_sizes=[8, 16], focal_levels=[2, 2], focal_windows=[3, 3],
         **LABELS,
-    ), lambda: _classes(2, 3, 32, 32), slow=True,
+    ), lambda: _classes(2, 3, 32, 32),
 )  # fmt: skip
 
 # -- sound -----------------------------------------------------------------------------------------------------------
 
-_family("WavLMForSequenceClassification", "audio, encoder", lambda t: t.WavLMConfig(**SOUND), _heard, slow=True)
-_family(
+_later("WavLMForSequenceClassification", "audio, encoder", lambda t: t.WavLMConfig(**SOUND), _heard)
+_later(
     "UniSpeechSatForSequenceClassification", "audio, encoder",
     lambda t: t.UniSpeechSatConfig(**SOUND, num_codevectors_per_group=8, codevector_dim=8, proj_codevector_dim=8),
-    _heard, slow=True,
+    _heard,
 )  # fmt: skip
-_family(
+_later(
     "Data2VecAudioForSequenceClassification", "audio, encoder",
     lambda t: t.Data2VecAudioConfig(**{**SOUND, "num_conv_pos_embeddings": 2}, conv_pos_kernel_size=5), _heard,
-    slow=True,
 )  # fmt: skip
-_family(
-    "SEWForSequenceClassification", "audio, encoder", lambda t: t.SEWConfig(**SOUND, squeeze_factor=2), _heard,
-    slow=True,
-)  # fmt: skip
-_family(
+_later("SEWForSequenceClassification", "audio, encoder", lambda t: t.SEWConfig(**SOUND, squeeze_factor=2), _heard)
+_later(
     "Speech2TextForConditionalGeneration", "audio, encoder and decoder",
     lambda t: t.Speech2TextConfig(
         **SMALL_SIDES, input_feat_per_channel=8, conv_channels=16, max_source_positions=64, max_target_positions=32,
-    ), lambda: {"input_features": noise(2, 32, 8), "labels": ids(2, 7)}, slow=True,
+    ), lambda: {"input_features": noise(2, 32, 8), "labels": ids(2, 7)},
 )  # fmt: skip
-_family(
+_later(
     "DacModel", "audio, codec",
     lambda t: t.DacConfig(
         encoder_hidden_size=8, downsampling_ratios=[2, 4], upsampling_ratios=[4, 2], decoder_hidden_size=32,
         n_codebooks=2, codebook_size=16, codebook_dim=4, hidden_size=32,
-    ), lambda: {"input_values": noise(2, 1, 400)}, slow=True, loss=lambda out: out.audio_values.square().mean(),
+    ), lambda: {"input_values": noise(2, 1, 400)}, loss=lambda out: out.audio_values.square().mean(),
 )  # fmt: skip
 
 # -- decoders --------------------------------------------------------------------------------------------------------
 
-_family(
+_later(
     "GPTNeoForCausalLM", "language, decoder",
     lambda t: t.GPTNeoConfig(
         vocab_size=50, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]],
         window_size=4, max_position_embeddings=16,
-    ), _lm, slow=True,
+    ), _lm,
 )  # fmt: skip
-_family(
+_later(
     "CodeGenForCausalLM", "language, decoder",
     lambda t: t.CodeGenConfig(vocab_size=50, n_embd=32, n_layer=2, n_head=4, rotary_dim=4, n_positions=16), _lm,
-    slow=True,
 )  # fmt: skip
-_family("Starcoder2ForCausalLM", "language, decoder", lambda t: t.Starcoder2Config(**GROUPED), _lm, slow=True)
-_family("StableLmForCausalLM", "language, decoder", lambda t: t.StableLmConfig(**GROUPED), _lm, slow=True)
-_family("Phi3ForCausalLM", "language, decoder", lambda t: t.Phi3Config(**GROUPED, pad_token_id=0), _lm, slow=True)
+_later("Starcoder2ForCausalLM", "language, decoder", lambda t: t.Starcoder2Config(**GROUPED), _lm)
+_later("StableLmForCausalLM", "language, decoder", lambda t: t.StableLmConfig(**GROUPED), _lm)
+_later("Phi3ForCausalLM", "language, decoder", lambda t: t.Phi3Config(**GROUPED, pad_token_id=0), _lm)
 _family("Qwen3ForCausalLM", "language, decoder", lambda t: t.Qwen3Config(**GROUPED, head_dim=8), _lm)
-_family(
+_later(
     "Qwen3MoeForCausalLM", "language, mixture of experts",
     lambda t: t.Qwen3MoeConfig(**GROUPED, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16),
-    _lm, slow=True,
+    _lm,
 )  # fmt: skip
-_family("Olmo2ForCausalLM", "language, decoder", lambda t: t.Olmo2Config(**GROUPED, pad_token_id=0), _lm, slow=True)
-_family(
-    "Cohere2ForCausalLM", "language, decoder", lambda t: t.Cohere2Config(**GROUPED, sliding_window=4), _lm, slow=True,
-)  # fmt: skip
-_family("GraniteForCausalLM", "language, decoder", lambda t: t.GraniteConfig(**GROUPED), _lm, slow=True)
-_family(
-    "Glm4ForCausalLM", "language, decoder", lambda t: t.Glm4Config(**GROUPED, head_dim=8, pad_token_id=0), _lm,
-    slow=True,
-)  # fmt: skip
-_family(
+_later("Olmo2ForCausalLM", "language, decoder", lambda t: t.Olmo2Config(**GROUPED, pad_token_id=0), _lm)
+_later("Cohere2ForCausalLM", "language, decoder", lambda t: t.Cohere2Config(**GROUPED, sliding_window=4), _lm)
+_later("GraniteForCausalLM", "language, decoder", lambda t: t.GraniteConfig(**GROUPED), _lm)
+_later("Glm4ForCausalLM", "language, decoder", lambda t: t.Glm4Config(**GROUPED, head_dim=8, pad_token_id=0), _lm)
+_later(
     "MptForCausalLM", "language, decoder", lambda t: t.MptConfig(vocab_size=50, d_model=32, n_heads=4, n_layers=2), _lm,
-    slow=True,
 )  # fmt: skip
-_family(
+_later(
     "XGLMForCausalLM", "language, decoder",
-    lambda t: t.XGLMConfig(vocab_size=50, d_model=32, ffn_dim=48, num_layers=2, attention_heads=4), _lm, slow=True,
+    lambda t: t.XGLMConfig(vocab_size=50, d_model=32, ffn_dim=48, num_layers=2, attention_heads=4), _lm,
 )  # fmt: skip
-_family(
+_later(
     "CTRLLMHeadModel", "language, decoder",
-    lambda t: t.CTRLConfig(vocab_size=50, n_embd=32, dff=48, n_layer=2, n_head=4, n_positions=16), _lm, slow=True,
+    lambda t: t.CTRLConfig(vocab_size=50, n_embd=32, dff=48, n_layer=2, n_head=4, n_positions=16), _lm,
 )  # fmt: skip
-_family(
+_later(
     "ZambaForCausalLM", "language, state-space, attention",
     lambda t: t.ZambaConfig(
         **{**TEXT, "num_hidden_layers": 4}, attention_hidden_size=64, attention_head_dim=16, mamba_d_state=8,
         n_mamba_heads=2, layers_block_type=["mamba", "hybrid"] * 2, use_mamba_kernels=False, mamba_dt_rank=4,
         num_key_value_heads=4,
-    ), _lm, slow=True,
+    ), _lm,
 )  # fmt: skip
 
 # -- encoders, and both ----------------------------------------------------------------------------------------------
 
-_family(
+_later(
     "DebertaForSequenceClassification", "language, encoder",
-    lambda t: t.DebertaConfig(**TEXT, relative_attention=True, pos_att_type="c2p|p2c"), _words, slow=True,
+    lambda t: t.DebertaConfig(**TEXT, relative_attention=True, pos_att_type="c2p|p2c"), _words,
 )  # fmt: skip
-_family(
+_later(
     "MobileBertForSequenceClassification", "language, encoder",
     lambda t: t.MobileBertConfig(**{**TEXT, "intermediate_size": 32}, embedding_size=16, intra_bottleneck_size=16),
-    _words, slow=True,
+    _words,
 )  # fmt: skip
-_family(
+_later(
     "SqueezeBertForSequenceClassification", "language, encoder",
-    lambda t: t.SqueezeBertConfig(**TEXT, embedding_size=32), _words, slow=True,
+    lambda t: t.SqueezeBertConfig(**TEXT, embedding_size=32), _words,
 )  # fmt: skip
-_family(
+_later(
     "ConvBertForSequenceClassification", "language, encoder, convolutional",
-    lambda t: t.ConvBertConfig(**TEXT, embedding_size=16), _words, slow=True,
+    lambda t: t.ConvBertConfig(**TEXT, embedding_size=16), _words,
 )  # fmt: skip
-_family("RoFormerForMaskedLM", "language, encoder", lambda t: t.RoFormerConfig(**TEXT, embedding_size=16), _lm,
-        slow=True)  # fmt: skip
-_family("MPNetForMaskedLM", "language, encoder", lambda t: t.MPNetConfig(**TEXT), _lm, slow=True)
-_family("IBertForMaskedLM", "language, encoder", lambda t: t.IBertConfig(**TEXT), _lm, slow=True)
-_family(
+_later("RoFormerForMaskedLM", "language, encoder", lambda t: t.RoFormerConfig(**TEXT, embedding_size=16), _lm)
+_later("MPNetForMaskedLM", "language, encoder", lambda t: t.MPNetConfig(**TEXT), _lm)
+_later("IBertForMaskedLM", "language, encoder", lambda t: t.IBertConfig(**TEXT), _lm)
+_later(
     "XLMWithLMHeadModel", "language, encoder",
-    lambda t: t.XLMConfig(vocab_size=50, emb_dim=32, n_layers=2, n_heads=4), _lm, slow=True,
+    lambda t: t.XLMConfig(vocab_size=50, emb_dim=32, n_layers=2, n_heads=4), _lm,
 )  # fmt: skip
-_family("MBartForConditionalGeneration", "language, encoder and decoder", lambda t: t.MBartConfig(**SMALL_SIDES), _lm,
-        slow=True)  # fmt: skip
-_family("MarianMTModel", "language, encoder and decoder",
-        lambda t: t.MarianConfig(**SMALL_SIDES, pad_token_id=0, decoder_start_token_id=0), _lm, slow=True)  # fmt: skip
-_family("M2M100ForConditionalGeneration", "language, encoder and decoder", lambda t: t.M2M100Config(**SMALL_SIDES), _lm,
-        slow=True)  # fmt: skip
-_family("LEDForConditionalGeneration", "language, windowed attention",
-        lambda t: t.LEDConfig(**SMALL_SIDES, attention_window=4), _lm, slow=True)  # fmt: skip
-_family(
+_later("MBartForConditionalGeneration", "language, encoder and decoder", lambda t: t.MBartConfig(**SMALL_SIDES), _lm)
+_later("MarianMTModel", "language, encoder and decoder",
+        lambda t: t.MarianConfig(**SMALL_SIDES, pad_token_id=0, decoder_start_token_id=0), _lm)  # fmt: skip
+_later("M2M100ForConditionalGeneration", "language, encoder and decoder", lambda t: t.M2M100Config(**SMALL_SIDES), _lm)
+_later("LEDForConditionalGeneration", "language, windowed attention",
+        lambda t: t.LEDConfig(**SMALL_SIDES, attention_window=4), _lm)  # fmt: skip
+_later(
     "LongT5ForConditionalGeneration", "language, windowed attention",
     lambda t: t.LongT5Config(
         vocab_size=50, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0, local_radius=3,
         global_block_size=4, encoder_attention_type="transient-global",
-    ), _lm, slow=True,
+    ), _lm,
 )  # fmt: skip
-_family(
+_later(
     "SwitchTransformersForConditionalGeneration", "language, mixture of experts",
     lambda t: t.SwitchTransformersConfig(
         vocab_size=50, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_sparse_encoder_layers=1, num_decoder_layers=2,
         num_sparse_decoder_layers=1, num_heads=4, num_experts=4, decoder_start_token_id=0,
-    ), _lm, slow=True,
+    ), _lm,
 )  # fmt: skip
 
 # -- images and language, series -------------------------------------------------------------------------------------
 
-_family(
+_later(
     "GitForCausalLM", "vision and language, captions",
-    lambda t: t.GitConfig(**TEXT, vision_config=EYE), lambda: _image(**_lm()), slow=True,
+    lambda t: t.GitConfig(**TEXT, vision_config=EYE), lambda: _image(**_lm()),
 )  # fmt: skip
-_family(
+_later(
     "AltCLIPModel", "vision and language, contrastive",
     lambda t: t.AltCLIPConfig(
         text_config={**TEXT, "project_dim": 16, "pad_token_id": 0}, vision_config=EYE, projection_dim=16
-    ), lambda: _image(input_ids=ids(2, 9), return_loss=True), slow=True,
+    ), lambda: _image(input_ids=ids(2, 9), return_loss=True),
 )  # fmt: skip
-_family(
+_later(
     "InformerForPrediction", "series, sparse attention",
     lambda t: t.InformerConfig(
         prediction_length=4, context_length=8, lags_sequence=[1, 2], num_time_features=1, **SIDES, d_model=16
-    ), _future, slow=True,
+    ), _future,
 )  # fmt: skip

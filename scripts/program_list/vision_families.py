@@ -82,9 +82,8 @@ def _timm(name: str, family: str, size: int, options: dict[str, Any]) -> None:
             return getattr(timm.models, name)(**given), noise(2, 3, size, size)
         return timm.create_model(name, **given), noise(2, 3, size, size)
 
-    # Most normalise over few values in their last stages: see docs/programs.md on float64. MambaOut does not, and
-    # begins with truncated normal values, of which some differ in the last place of float32.
-    program("timm", name, "vision, " + family, rate=1e-3, slow=True, double=name != "mambaout_femto")(build)
+    # Most normalise over few values in their last stages: see docs/programs.md on float64.
+    program("timm", name, "vision, " + family, rate=1e-3, slow=True, double=True)(build)
 
 
 for _name, _row in FAMILIES.items():
