@@ -36,6 +36,8 @@ NEVER_METHODS = frozenset(
     {
         "__hash__", "__iter__", "__jax_array__", "__init_subclass__", "__torch_function__", "as_subclass", "eig",
         "lstsq", "solve", "symeig", "names",
+        # torch has none of these:
+        "alias", "fill", "logaddexp2_", "logaddexp_", "rsub", "rsub_", "view_as_complex", "view_as_real",
     }
 )  # fmt: skip
 # Taken over by modes, and by classes where an argument is of one; torch lists them as not overridable.

@@ -67,7 +67,7 @@ class Noting(torch.overrides.TorchFunctionMode):
         self.seen = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.seen.append(torch.overrides.resolve_name(func))
+        self.seen.append(torch.overrides.resolve_name(func) or func.__name__)
         return func(*args, **(kwargs or {}))
 
 
@@ -348,3 +348,37 @@ def test_names_are_known():
     names = [torch.overrides.resolve_name(f) for functions in listed.values() for f in functions]
     assert len(names) > 1000 and None not in names
     assert torch.overrides.resolve_name(print) is None
+
+
+def test_gradients_and_transforms_call_nobody():
+    def second(x):
+        (first,) = torch.autograd.grad((x**3).sum(), x, create_graph=True)
+        (again,) = torch.autograd.grad(first.exp().sum(), x)
+        return first, again
+
+    x = torch.tensor([0.5], requires_grad=True)
+    before = [v.tolist() for v in second(x)]
+    with Noting() as noting:
+        results = second(x)
+        mapped = torch.func.vmap(torch.func.grad(torch.sin))(x.detach())
+    assert [type(v) for v in (*results, mapped)] == [torch.Tensor] * 3 and [v.tolist() for v in results] == before
+    assert noting.seen[:3] == ["torch.Tensor.pow", "torch.Tensor.sum", "grad"]
+    assert not any("backward" in name or "mul" in name for name in noting.seen)
+    assert mapped.tolist() == torch.cos(x).tolist()
+
+
+def test_wrapper_subclasses_are_refused():
+    with pytest.raises(NotImplementedError, match="__torch_dispatch__"):
+        torch.Tensor._make_wrapper_subclass(scaling(), (2, 2))
+
+
+def test_a_class_prints_its_name():
+    class Mine(torch.Tensor):
+        pass
+
+    class Own(torch.nn.Parameter):
+        pass
+
+    assert repr(torch.ones(2).as_subclass(Mine)) == "Mine([1., 1.])"
+    assert repr(torch.nn.Parameter(torch.ones(1).as_subclass(Mine))) == "Parameter(Mine([1.], requires_grad=True))"
+    assert repr(Own(torch.ones(1))) == "Parameter(Own([1.], requires_grad=True))"

@@ -71,7 +71,8 @@ def _saved_for(array, edge):
 def _render(tensor: Tensor) -> str:
     node = tensor.grad_fn
     tangent = None if state.dual is None else state.dual.get(tensor)
-    return printing.tensor_repr(
+    kind = type(tensor)
+    text = printing.tensor_repr(
         None if tensor.is_meta else tensor._array(),
         tensor.dtype,
         is_meta=tensor.is_meta,
@@ -80,7 +81,9 @@ def _render(tensor: Tensor) -> str:
         requires_grad=tensor.requires_grad,
         grad_fn=None if node is None else node.name(),
         tangent=None if tangent is None else f"{tangent}",
+        prefix="tensor(" if kind.__module__.startswith("rushlight.") else f"{kind.__name__}(",
     )
+    return f"Parameter({text})" if tensor.__dict__.get("_is_param") else text
 
 
 Values.render = staticmethod(_render)

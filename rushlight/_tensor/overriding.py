@@ -170,7 +170,10 @@ class Overridable:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__module__.startswith("rushlight.") and takes_over(cls):
+        if cls.__module__.startswith("rushlight."):
+            if exact.tensor is not None and "__torch_function__" not in vars(cls):
+                cls.__torch_function__ = disabled  # type: ignore[assignment]
+        elif takes_over(cls):
             start()
 
     @classmethod

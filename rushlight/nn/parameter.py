@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from .. import dtypes
 from .._graph.modes import no_grad
-from .._tensor.overriding import disabled
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from ..ops import creation
@@ -59,7 +58,6 @@ class Parameter(Tensor, metaclass=_Kind):
     """
 
     _mark = "_is_param"
-    __torch_function__ = disabled  # type: ignore[assignment]
 
     def __new__(cls, data=None, requires_grad: bool = True):
         data = _tensor(data, "nn.Parameter")
@@ -86,7 +84,8 @@ class Parameter(Tensor, metaclass=_Kind):
         return found
 
     def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
+        text = super().__repr__()
+        return f"Parameter containing:\n{text}" if text.startswith("tensor(") else f"Parameter({text})"
 
 
 class Buffer(Tensor, metaclass=_Kind):

@@ -165,6 +165,21 @@ def as_subclass(self, cls):
     return out
 
 
+def _make_subclass(cls, data, require_grad=False):
+    """A leaf of class ``cls`` over the contents of ``data``."""
+    return cls._alias(data, bool(require_grad))
+
+
+def _make_wrapper_subclass(cls, *args, **kwargs):
+    raise not_supported(
+        "Tensor._make_wrapper_subclass", "Operators do not call __torch_dispatch__; hold a tensor in an attribute."
+    )
+
+
+for _function in (_make_subclass, _make_wrapper_subclass):
+    setattr(Tensor, _function.__name__, staticmethod(_function))
+
+
 @method()
 def dim_order(self, *, ambiguity_check=False):
     """The dimensions from the outermost in memory to the innermost."""

@@ -534,3 +534,116 @@ def containers(t):
     p[(a.long() * 0,)]
     t.cartesian_prod(p, a)
     return [entry[0] for entry in log]
+
+
+@program
+def vision_tensors(t):
+    """Classes as torchvision's: plain results, but for a few functions, and properties that ask nobody."""
+    log = []
+
+    class Vision(t.Tensor):
+        @staticmethod
+        def __new__(cls, data):
+            return t.as_tensor(data).as_subclass(cls)
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if not all(issubclass(cls, kind) for kind in types):
+                return NotImplemented
+            with t._C.DisableTorchFunctionSubclass():
+                output = func(*args, **kwargs or {})
+            log.append(func.__name__)
+            keep = (t.Tensor.clone, t.Tensor.to, t.Tensor.detach, t.Tensor.requires_grad_)
+            if func in keep and isinstance(args[0], cls):
+                return output.as_subclass(cls)
+            return output
+
+        @property
+        def shape(self):
+            with t._C.DisableTorchFunctionSubclass():
+                return super().shape
+
+        @property
+        def ndim(self):
+            with t._C.DisableTorchFunctionSubclass():
+                return super().ndim
+
+    class Boxes(Vision):
+        pass
+
+    v, b = Vision([[1.0, 2.0]]), Boxes([[3.0, 4.0]])
+    kinds = [
+        v + 1,
+        v.clone(),
+        v.to(t.float64),
+        v.detach(),
+        v * b,
+        b + v,
+        v.requires_grad_(),
+        t.stack([v, b]),
+        v[0],
+        v.T,
+    ]
+    with t.no_grad():
+        v.add_(1)
+    return plain([[type(x) for x in kinds], list(v.shape), v.ndim, v.detach().tolist(), log])
+
+
+@program
+def classes_with_attributes(t):
+    """Attributes set in ``__init__``, a handler that hands them on, copies, and training."""
+    import copy
+
+    class Tagged(t.Tensor):
+        @staticmethod
+        def __new__(cls, data, tag, **kwargs):
+            return super().__new__(cls, data, **kwargs)
+
+        def __init__(self, data, tag):
+            self.tag = tag
+
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            result = super().__torch_function__(func, types, args, kwargs)
+            tags = [a.tag for a in args if isinstance(a, cls) and hasattr(a, "tag")]
+            if isinstance(result, cls) and tags and not hasattr(result, "tag"):
+                result.tag = "+".join(tags)
+            return result
+
+        def doubled(self):
+            return self * 2
+
+    a, b = Tagged([1.0, 2.0], "a"), Tagged([3.0, 4.0], "b")
+    old = t.Tensor._make_subclass(Tagged, t.ones(2), True)
+    x, y = a + b, a.doubled().sum()
+    return plain([
+        x, x.tag, y, y.tag, (a * 1).tag, t.add(a, 1).tag, type(copy.copy(a)), copy.copy(a).tag, old.requires_grad,
+        old.is_leaf, type(old), type(old.detach()), t.equal(a, a), repr(a + 1).split("(")[0], str(a.tolist()), a in [a],
+        hash(a) == hash(a), type(a.numpy()).__name__, [type(r) for r in a], float(y), a.dtype == t.float32,
+    ])  # fmt: skip
+
+
+@program
+def training_with_a_subclass(t):
+    """Parameters, inputs and batches of a class, through a module, its gradients and an optimizer."""
+
+    class Kept(t.Tensor):
+        pass
+
+    t.manual_seed(0)
+    net = t.nn.Sequential(t.nn.Linear(3, 4), t.nn.Tanh(), t.nn.Linear(4, 1))
+    net[0].weight = t.nn.Parameter(net[0].weight.detach().as_subclass(Kept))
+    optimizer = t.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    data = t.utils.data.TensorDataset(t.arange(12.0).reshape(4, 3).as_subclass(Kept) / 10, t.ones(4, 1))
+    losses = []
+    for _ in range(2):
+        for x, y in t.utils.data.DataLoader(data, batch_size=2):
+            optimizer.zero_grad()
+            loss = t.nn.functional.mse_loss(net(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    state = net.state_dict()
+    return plain(
+        [losses, type(net[0].weight), type(loss), type(x), [type(v) for v in state.values()], type(net[0].weight.grad)]
+    )
