@@ -11,8 +11,10 @@ from . import ids, noise
 from .families import CORE, EYE, TEXT, TINY_RESNET, _image, _lm
 from .later_families import GROUPED, LABELS, SOUND, _boxes, _classes, _later, _words
 
-# Values that begin nearly as one another would be chosen from (`topk`, maxima) by their last digits: two models that
-# choose begin with larger weights.
+CHOICES = (
+    "begins with larger weights: from its own all scores are equal but for their last digits, and which of equal ones "
+    "`topk` takes is not the same in the two"
+)
 
 # -- images and video ------------------------------------------------------------------------------------------------
 
@@ -26,7 +28,7 @@ _later(
         encoder_hidden_dim=16, encoder_in_channels=[16, 16, 16], encoder_ffn_dim=24, encoder_attention_heads=2,
         d_model=16, num_queries=5, decoder_in_channels=[16, 16, 16], decoder_ffn_dim=24, decoder_n_points=2,
         decoder_layers=2, decoder_attention_heads=2, num_denoising=0, initializer_range=0.1, **LABELS,
-    ), _boxes,
+    ), _boxes, note=CHOICES,
 )  # fmt: skip
 _later(
     "TimesformerForVideoClassification", "video, attention",
@@ -59,6 +61,7 @@ _later(
         encoder_hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, descriptor_decoder_dim=8, initializer_range=0.15,
         max_keypoints=16,
     ), lambda: _image(2, 3, 64, 64), loss=lambda out: out.scores.sum() + out.descriptors[..., 0].mean(),
+    note=CHOICES,
 )  # fmt: skip
 _later(
     "HieraForImageClassification", "vision, attention",

@@ -42,8 +42,12 @@ MODELS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "hardcorenas_a": (CONVOLUTIONAL, 64, {}),
     "sam2_hiera_tiny": (ATTENTION, 64, {"embed_dim": 8, "stages": (1, 1, 2, 1), "global_att_blocks": (3,)}),
     "iformer_t": (BOTH, 64, {"dims": DIMS, "depths": (1, 1, 4, 4), "attn_groups": (0, 0, 1, 1)}),
+    "inception_resnet_v2": (CONVOLUTIONAL, 128, {}),
+    "inception_v3": (CONVOLUTIONAL, 128, {}),
+    "inception_v4": (CONVOLUTIONAL, 128, {}),
     "lcnetv2_small": (CONVOLUTIONAL, 64, {"scale": 0.125, "depths": STAGES, "head_hidden_size": 32}),
     "lowformer_b0": (BOTH, 128, {"width_list": (8, *DIMS), "depth_list": (0, *STAGES), "head_widths": (32, 16)}),
+    "nasnetalarge": (CONVOLUTIONAL, 64, {"stem_size": 8, "num_features": 192}),
     "nextvit_small": (BOTH, 64, {"stem_chs": (8, 8, 8), "depths": (1, 1, 5, 1)}),
     "qwen3_vit_88m": (ATTENTION, 32, {**TINY, "pos_embed_grid_size": 8}),
     "rdnet_tiny": (
@@ -58,6 +62,7 @@ MODELS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "vit_relpos_small_patch16_224": (ATTENTION, 32, TINY),
     "vit_srelpos_small_patch16_224": (ATTENTION, 32, TINY),
     "samvit_base_patch16_224": (ATTENTION, 32, {**TINY, **SAM}),
+    "legacy_xception": (CONVOLUTIONAL, 64, {}),
 }  # fmt: skip
 
 
