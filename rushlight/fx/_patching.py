@@ -45,28 +45,46 @@ def recording(function: Callable) -> Callable:
 
 
 class Patcher:
-    """Puts recording functions in place of others, until it is told to undo that."""
+    """Puts functions in place of others, until it is told to undo that, or its block ends."""
 
     def __init__(self) -> None:
-        self.done: list[tuple[dict[str, Any], str, Any]] = []
+        self.undone_by: list[Callable[[], Any]] = []
         self.visited: set[int] = set()
 
     def patch(self, frame_dict: dict[str, Any], name: str) -> None:
         """Let calls of a global function of a module, or of a builtin through it, be recorded."""
-        before = frame_dict.get(name, _ABSENT)
-        function = frame_dict[name] if before is not _ABSENT or not hasattr(builtins, name) else getattr(builtins, name)
-        if getattr(function, "_fx_recording", False):
-            return
-        self.done.append((frame_dict, name, before))
-        frame_dict[name] = recording(function)
+        if name in frame_dict or not hasattr(builtins, name):
+            function = frame_dict[name]
+            undo = functools.partial(frame_dict.__setitem__, name, function)
+        else:
+            function = getattr(builtins, name)
+            undo = functools.partial(frame_dict.__delitem__, name)
+        if not getattr(function, "_fx_recording", False):
+            self.undone_by.append(undo)
+            frame_dict[name] = recording(function)
+
+    def patch_method(self, cls: type, name: str, new_fn: Callable, deduplicate: bool = True) -> None:
+        """Put a function in the place of a method.
+
+        Args:
+            cls: the class.
+            name: the method's name.
+            new_fn: the function.
+            deduplicate: accepted: what is there already is called by the function itself.
+        """
+        before = vars(cls).get(name, _ABSENT)
+        absent = before is _ABSENT
+        undo = functools.partial(delattr, cls, name) if absent else functools.partial(setattr, cls, name, before)
+        self.undone_by.append(undo)
+        setattr(cls, name, new_fn)
 
     def patch_marked(self) -> None:
-        """Do so for everything that ``wrap`` marked."""
+        """Let calls of everything that ``wrap`` marked be recorded."""
         for (_, name), frame_dict in list(wrapped_functions.items()):
             self.patch(frame_dict, name)
 
     def patch_listed(self, frame_dict: dict[str, Any], function_ids: set[int]) -> None:
-        """Do so for the functions of a module that are listed, once for each module."""
+        """Let calls of the functions of a module that are listed be recorded; each module is looked at once."""
         if id(frame_dict) in self.visited:
             return
         self.visited.add(id(frame_dict))
@@ -76,12 +94,14 @@ class Patcher:
 
     def undo(self) -> None:
         """Put everything back."""
-        while self.done:
-            frame_dict, name, before = self.done.pop()
-            if before is _ABSENT:
-                del frame_dict[name]
-            else:
-                frame_dict[name] = before
+        while self.undone_by:
+            self.undone_by.pop()()
+
+    def __enter__(self) -> Patcher:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.undo()
 
 
 # One program at a time is traced: what is put in place of global functions is there for all threads.
@@ -97,7 +117,6 @@ def modules_seen_by(call: Callable, getattr_: Callable) -> Iterator[None]:
         getattr_: gets the usual look-up, the module and the name.
     """
     mine = threading.get_ident()
-    before = {name: vars(Module).get(name, _ABSENT) for name in ("__call__", "__getattr__")}
     usual_call, usual_getattr = Module.__call__, Module.__getattr__
 
     @functools.wraps(usual_call)
@@ -112,12 +131,7 @@ def modules_seen_by(call: Callable, getattr_: Callable) -> Iterator[None]:
             return usual_getattr(self, name)
         return getattr_(usual_getattr, self, name)
 
-    Module.__call__, Module.__getattr__ = called, looked_up  # type: ignore[method-assign]
-    try:
+    with Patcher() as patcher:
+        patcher.patch_method(Module, "__call__", called)
+        patcher.patch_method(Module, "__getattr__", looked_up)
         yield
-    finally:
-        for name, function in before.items():
-            if function is _ABSENT:
-                delattr(Module, name)
-            else:
-                setattr(Module, name, function)

@@ -6,6 +6,7 @@ May import proxies, graphs, the graph module, nn, the trees of utils and the pro
 from __future__ import annotations
 
 import collections
+import functools as functools
 import inspect
 import math
 import sys
@@ -21,6 +22,8 @@ from ..ops.queries import _assert
 from ..utils import _pytree as pytree
 from . import _names, _patching
 from ._codegen import _PyTreeCodeGen, _PyTreeInfo
+from ._compatibility import ScriptObject as ScriptObject
+from ._compatibility import compatibility as compatibility
 from .graph import Graph
 from .graph_module import GraphModule
 from .node import Argument, base_types
@@ -29,6 +32,11 @@ from .proxy import ParameterProxy, Proxy, Scope, ScopeContextManager, TracerBase
 _VARIABLE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _CONSTANTS = (Tensor, pytree.TreeSpec)
 _F = TypeVar("_F")
+# Names of PyTorch's that packages build a ``trace`` of their own from.
+_Patcher, _patch_wrapped_functions = _patching.Patcher, _patching.Patcher.patch_marked
+_autowrap_check = _patching.Patcher.patch_listed
+_orig_module_call, _orig_module_getattr = Module.__call__, Module.__getattr__
+
 _proxyable: set[type] = set()
 _depth = 0
 
