@@ -232,7 +232,7 @@ def _is_assertion(frame: Any) -> bool:
     """Whether the place at which a frame asks for a truth value is an ``assert``."""
     steps = [one for one in dis.get_instructions(frame.f_code) if one.opname != "CACHE"]
     at = next(i for i, one in enumerate(steps) if one.offset == frame.f_lasti)
-    at += steps[at].opname == "TO_BOOL"
+    at += steps[at].opname in ("TO_BOOL", "COMPARE_OP")  # Python 3.13 asks in one of these, and then jumps
     return "IF_TRUE" in steps[at].opname and steps[at + 1].opname == "LOAD_ASSERTION_ERROR"
 
 
