@@ -418,7 +418,8 @@ class Tracer(TracerBase):
         self.graph = Graph(tracer_cls=type(self))
         code = getattr(fn, "__code__", None)
         if code is not None:
-            self.graph._traced = f" from {code.co_filename}:{code.co_firstlineno} in {code.co_name}"
+            name = code.co_name.strip("<>")  # Python shows no lines of files whose name ends with a bracket
+            self.graph._traced = f" from {code.co_filename}:{code.co_firstlineno} in {name}"
         self.tensor_attrs = {}
         self._collect(self.root, "")
         if not isinstance(fn, FunctionType):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import linecache
 import pickle
 import sys
 import traceback
@@ -45,6 +46,7 @@ def _forward_from_src(src: str, globals_: dict[str, Any], traced: str = "") -> C
     key = f"<eval_with_key>.{next(_count)}{traced}"
     _loader.sources[key] = src
     scope = {**globals_, "__file__": key, "__name__": key, "__loader__": _loader}
+    linecache.lazycache(key, scope)
     exec(compile(src, key, "exec", dont_inherit=True), scope)
     return scope.pop("forward")
 

@@ -223,6 +223,59 @@ def test_assertions_and_places_in_the_program_are_recorded(tmp_path, monkeypatch
         plain.trace(net)
 
 
+def test_packages_build_a_trace_of_their_own():
+    from rushlight.fx import _symbolic_trace as parts
+
+    class Sum(torch.nn.Module):
+        def __call__(self, *args):  # a call of its own, which the usual trace does not see
+            return args[0].sum()
+
+    class Total(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.add_up = torch.nn.Linear(2, 2), Sum()
+
+        def forward(self, x):
+            return self.add_up(torch.relu(self.linear(x)))
+
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, m, module_qualified_name):
+            return True
+
+        @parts.compatibility(is_backward_compatible=True)
+        def trace(self, root, concrete_args=None):
+            self.root, self.graph, self.tensor_attrs = root, fx.Graph(tracer_cls=type(self)), {}
+            self.submodule_paths = {module: name for name, module in root.named_modules()}
+            function, args = self.create_args_for_root(type(root).forward, True, concrete_args)
+            assert isinstance(function, parts.FunctionType) and not isinstance(root, parts.ScriptObject)
+
+            @parts.functools.wraps(parts._orig_module_call)
+            def called(module, *args, **kwargs):
+                there = vars(parts)
+                parts._autowrap_check(patcher, there, self._autowrap_function_ids)
+                return self.call_module(module, lambda *a: parts._orig_module_call(module, *a), args, kwargs)
+
+            with parts._Patcher() as patcher:
+                patcher.patch_method(torch.nn.Module, "__call__", called, deduplicate=False)
+                patcher.patch_method(Sum, "__call__", called, deduplicate=False)
+                parts._patch_wrapped_functions(patcher)
+                self.create_node("output", "output", (self.create_arg(function(*args)),), {})
+            return self.graph
+
+    net = Total()
+    module = fx.GraphModule(net, Tracer().trace(net))
+    assert [node.target for node in module.graph.nodes if node.op == "call_module"] == ["linear", "add_up"]
+    assert Sum.__call__.__qualname__.endswith("Sum.__call__") and not hasattr(Sum.__call__, "__wrapped__")
+    x = torch.ones(1, 2)
+    assert torch.equal(module(x), net(x))
+
+
+def test_reasons_to_run_eagerly_show_the_generated_line():
+    module = fx.symbolic_trace(lambda x: x * x.sum().item())
+    with pytest.raises(NotImplementedError, match=r"item = sum_1.item\(\)"):
+        torch.compile(module, fullgraph=True)(torch.ones(3))
+
+
 def test_every_printed_name_leads_back_to_its_function():
     wrong = []
     for value, name in _names._public().values():
