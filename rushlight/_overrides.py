@@ -127,13 +127,25 @@ def _counted(args: tuple, kwargs: dict) -> tuple:
     return (input, mean, var), options
 
 
-def _template(*args, **kwargs):
-    return "entry".call(args, kwargs)  # type: ignore[attr-defined]
+@functools.cache
+def _template(count: int) -> CodeType:
+    """Code with so many variables from outside, which it receives and does not use: whoever reads frames finds them."""
+    names = ", ".join(f"v{i}" for i in range(count))
+    space: dict[str, Any] = {}
+    exec(
+        f"def outer({names}):\n"
+        "    def call(*args, **kwargs):\n"
+        "        return 'entry'.call(args, kwargs)\n"
+        f"        [{names}]\n"
+        "    return call",
+        space,
+    )
+    return space["outer"](*range(count)).__code__
 
 
 def _trampoline(entry: Entry, code: CodeType) -> CodeType:
     """Code that calls the entry, for a function with this code: same name and place, same variables from outside."""
-    template = _template.__code__
+    template = _template(len(code.co_freevars))
     return template.replace(
         co_consts=tuple(entry if constant == "entry" else constant for constant in template.co_consts),
         co_name=code.co_name, co_qualname=code.co_qualname, co_filename=code.co_filename,

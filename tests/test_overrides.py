@@ -109,6 +109,28 @@ def test_signatures_and_sources_are_the_same_while_installed():
     assert len(before) > 1000
 
 
+def test_frames_can_be_read_while_installed():
+    """Debuggers and reports of failures read the variables of every frame, those from outside the function too."""
+    found = []
+
+    class Reading(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            frame = sys._getframe()
+            while frame is not None and frame.f_code is not test_frames_can_be_read_while_installed.__code__:
+                found.append(dict(frame.f_locals))
+                frame = frame.f_back
+            return func(*args, **(kwargs or {}))
+
+    x, y = torch.ones(2), torch.ones(2, 2)
+    with Reading():
+        x.add_(1), x.add(1), y.reshape(4), torch.cat([x, x], axis=0), x + 1, -x, 2 - x, F.relu(x)
+    closures = [scope for scope in found if "args" in scope and "function" in scope]
+    assert len(found) > 20 and len(closures) > 3
+    for entry in _overrides.table().plain:
+        names = entry.swapped[0].co_freevars
+        assert names == entry.swapped[1].co_freevars and len(names) == len(entry.function.__closure__ or ())
+
+
 def test_functions_of_tensors_can_be_pickled():
     for function in (torch.Tensor.split, torch.Tensor.max, torch.split, torch.cat, F.relu, torch.add):
         with _overrides.installed():
