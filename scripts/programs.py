@@ -39,7 +39,6 @@ OUTPUTS, LOSSES = 1e-4, 1e-3  # tolerances; each program has its own for initial
 DOUBLE = 1e-6  # both of a program that trains in float64
 MOVEMENTS = "0.2% to 0.8%"  # four draws, float32
 GUIDE = ROOT / "docs" / "programs.md"
-BEFORE = "before"
 
 
 def version_of(package: str) -> str | None:
@@ -337,7 +336,7 @@ Where PyTorch itself starts FPN from weights moved by one part in 10 million, it
 In float64 the losses of the two libraries agree to eleven digits there, the gradients of every layer to twelve.
 
 Rows are written as programs run: `--write` keeps those of programs that were not chosen. The last column says when:
-the date and the number of the newest commit then, or `{before}` for rows older than the column.
+the date and the number of the newest commit then.
 
 To repeat it, install the packages beside PyTorch and say `python scripts/programs.py`; `--only WORD` chooses.
 Dropout's random numbers are PyTorch's as well, so losses agree with dropout on; where they cannot, a remark says so.
@@ -375,8 +374,8 @@ def former(text: str) -> dict[tuple[str, str], tuple[str, str, list[str]]]:
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if len(cells) == 4 and cells[2].isdigit():
             versions[cells[0]] = cells[1]
-        elif len(cells) in (5, 6) and cells[4] in ("same", "differs"):
-            rows[cells[0], cells[1]] = line if len(cells) == 6 else f"{line} {BEFORE} |"
+        elif len(cells) == 6 and cells[4] in ("same", "differs"):
+            rows[cells[0], cells[1]] = line
         elif len(cells) == 2:
             notes.setdefault(cells[0], []).append(line)
     return {key: (versions[key[0]], row, notes.get(key[1], [])) for key, row in rows.items()}
@@ -406,7 +405,7 @@ def page(results: list[Result], text: str = "") -> str:
         notes = ["", "## Remarks", "", "| model | remark |", "|---|---|", *notes, ""]
     return PAGE.format(
         torch=version_of("torch"), values=Program.values, outputs=OUTPUTS, losses=LOSSES, double=DOUBLE,
-        movements=MOVEMENTS, before=BEFORE, packages="\n".join(packages),
+        movements=MOVEMENTS, packages="\n".join(packages),
         programs="\n".join(known[key][1] for key in listed), notes="\n".join(notes),
     )  # fmt: skip
 
