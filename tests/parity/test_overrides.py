@@ -11,6 +11,7 @@ import rushlight
 from rushlight import _overrides
 from rushlight._tensor import overriding
 
+from . import _override_modes  # noqa: F401  (adds to PROGRAMS)
 from ._override_modules import MODULES, seen_by_a_mode
 from ._override_programs import PROGRAMS
 
