@@ -11,10 +11,7 @@ from . import ids, noise
 from .families import CORE, EYE, TEXT, TINY_RESNET, _image, _lm
 from .later_families import GROUPED, LABELS, SOUND, _boxes, _classes, _later, _words
 
-CHOICES = (
-    "begins with larger weights: from its own all scores are equal but for their last digits, and which of equal ones "
-    "`topk` takes is not the same in the two"
-)
+EQUAL = "begins with larger weights: from its own all scores are equal but for their last digits, and "
 
 # -- images and video ------------------------------------------------------------------------------------------------
 
@@ -28,7 +25,7 @@ _later(
         encoder_hidden_dim=16, encoder_in_channels=[16, 16, 16], encoder_ffn_dim=24, encoder_attention_heads=2,
         d_model=16, num_queries=5, decoder_in_channels=[16, 16, 16], decoder_ffn_dim=24, decoder_n_points=2,
         decoder_layers=2, decoder_attention_heads=2, num_denoising=0, initializer_range=0.1, **LABELS,
-    ), _boxes, note=CHOICES,
+    ), _boxes, note=EQUAL + "which of equal ones `topk` takes is not the same in the two",
 )  # fmt: skip
 _later(
     "TimesformerForVideoClassification", "video, attention",
@@ -61,7 +58,8 @@ _later(
         encoder_hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, descriptor_decoder_dim=8, initializer_range=0.15,
         max_keypoints=16,
     ), lambda: _image(2, 3, 64, 64), loss=lambda out: out.scores.sum() + out.descriptors[..., 0].mean(),
-    note=CHOICES,
+    note=EQUAL + "PyTorch itself, started from weights moved by one part in 10 million, finds 2056 key points after a step "
+    "instead of 1656",
 )  # fmt: skip
 _later(
     "HieraForImageClassification", "vision, attention",
