@@ -58,8 +58,8 @@ _later(
         encoder_hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, descriptor_decoder_dim=8, initializer_range=0.15,
         max_keypoints=16,
     ), lambda: _image(2, 3, 64, 64), loss=lambda out: out.scores.sum() + out.descriptors[..., 0].mean(),
-    note=EQUAL + "PyTorch itself, started from weights moved by one part in 10 million, finds 2056 key points after a step "
-    "instead of 1656",
+    note=EQUAL + "PyTorch itself, started from weights moved by one part in 10 million, finds 2056 key points after a "
+    "step instead of 1656",
 )  # fmt: skip
 _later(
     "HieraForImageClassification", "vision, attention",
