@@ -55,9 +55,9 @@ def _sizes_differ(error: Exception, arrays) -> RuntimeError | None:
     return None
 
 
-def _compiled(run, options: dict):
-    """``jax.jit`` with options, which the outermost program alone may have."""
-    outermost, inner = jax.jit(run, compiler_options=options), jax.jit(run)
+def _compiled(run, options: dict | None, form):
+    """``jax.jit`` with options and a form, which the outermost program alone may have."""
+    outermost, inner = jax.jit(form(run) if form else run, compiler_options=options), jax.jit(run)
 
     def call(*arrays):
         return (inner if any(isinstance(array, Tracer) for array in arrays) else outermost)(*arrays)
@@ -74,14 +74,15 @@ class Program:
         linear: how many leading inputs it is linear in: their shapes are saved for the derivative, not their values.
         differentiable: False keeps the operator off the tape.
         options: XLA's compiler options, for the derivative too.
+        form: from the function, one that computes the same in a better way when it is compiled by itself.
     """
 
     __slots__ = (
-        "_derivatives", "_options", "_staged", "differentiable", "flat", "fwd", "geometry", "inverse", "linear", "name",
-        "scatter_",
+        "_derivatives", "_form", "_options", "_staged", "differentiable", "flat", "fwd", "geometry", "inverse",
+        "linear", "name", "scatter_",
     )  # fmt: skip
 
-    def __init__(self, flat, name: str, *, linear=0, differentiable=True, options=None):
+    def __init__(self, flat, name: str, *, linear=0, differentiable=True, options=None, form=None):
         def run(*arrays):
             try:
                 return strong(flat(*arrays))
@@ -93,8 +94,8 @@ class Program:
 
         run.__name__ = run.__qualname__ = name
         self.flat = run
-        self.fwd = _compiled(run, options) if options else jax.jit(run)
-        self._options = options
+        self.fwd = _compiled(run, options, form) if options or form else jax.jit(run)
+        self._options, self._form = options, form
         self.name = name
         self.linear = linear
         self.differentiable = differentiable
@@ -126,7 +127,7 @@ class Program:
         found = self._derivatives.get(key)
         if found is None:
             product = self._vjp(mask, present, avals)
-            found = Program(product, f"{self.name}_backward", options=self._options)
+            found = Program(product, f"{self.name}_backward", options=self._options, form=self._form)
             if avals and len(avals) == len(mask):
                 found.fwd = _forwarded(self.flat, found, avals, present) or found.fwd
             self._derivatives[key] = found

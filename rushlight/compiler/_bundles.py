@@ -14,7 +14,7 @@ import numpy as np
 
 from .._tensor.storage import Storage
 from .._tensor.unread import Unread, write_later
-from ._layout import bind
+from ..ops._layout import bind
 from ._split import is_literal
 
 

@@ -1,6 +1,6 @@
 """Owns giving parts of a traced program the form that XLA:CPU runs fastest; what they compute stays the same.
 
-May import jax and this folder's memory orders. Gradients of slices, written into zeros and added up, become one
+May import jax and memory orders. Gradients of slices, written into zeros and added up, become one
 concatenation: XLA adds padded arrays number by number, each with a test whether it lies in the padding.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core as jex
 
-from ._layout import bind
+from ..ops._layout import bind
 
 _PLACES = ("dynamic_update_slice", "pad")
 # What stands between a constant and the place where a slice begins, by the numpy function that computes it.

@@ -14,6 +14,7 @@ from . import _split
 
 # These cost nothing where they stand.
 _FREE = frozenset(["broadcast_in_dim", "expand_dims", "iota", "reshape", "squeeze"])
+_CUTS = _FREE | {"slice"}
 _SMALL = 4096
 # Elements; less is not worth looking after (learning rates and what is made of them).
 _WORTHWHILE = 128
@@ -68,9 +69,24 @@ def separate(eqns, fixed: set) -> tuple[list, list]:
             early.append(eqn)
         else:
             late.append(eqn)
+    early, cut = _without_small_cuts(early)
+    late = cut + late
     if not any(eqn.primitive.name not in _FREE and _elements(eqn.outvars) >= _WORTHWHILE for eqn in early):
         return [], list(eqns)
     return early, late
+
+
+def _without_small_cuts(eqns) -> tuple[list, list]:
+    """Equations without those at the end that only cut small parts out: each part would be an input of the rest."""
+    kept, cut, needed = [], [], set()
+    for eqn in reversed(eqns):
+        small = eqn.primitive.name in _CUTS and _elements(eqn.outvars) <= _SMALL
+        if small and not any(v in needed for v in eqn.outvars):
+            cut.append(eqn)
+        else:
+            kept.append(eqn)
+            needed.update(v for v in eqn.invars if not _split.is_literal(v))
+    return kept[::-1], cut[::-1]
 
 
 def _elements(atoms) -> int:

@@ -14,8 +14,8 @@ from jax.core import ShapedArray
 from jax.extend import core as jex
 
 from .. import config
+from ..ops._layout import channels_last
 from ._forms import in_fast_forms
-from ._layout import channels_last
 
 _cotangent_p = jex.Primitive("cotangent")
 _cotangent_p.def_abstract_eval(lambda *, index, shape, dtype: ShapedArray(shape, np.dtype(dtype)))

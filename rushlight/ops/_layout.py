@@ -1,7 +1,8 @@
 """Owns giving a traced program the memory order that convolutions want: channels last from one to the next.
 
-May import jax alone. PyTorch's order is channels first, which costs a transposed copy around every convolution; here
-every value may be held with its dimensions permuted, and what lies between convolutions follows them.
+May import held values, the forms of convolutions and jax. PyTorch's order is channels first, which costs a transposed
+copy around every convolution; here every value may be held with its dimensions permuted, and what lies between
+convolutions follows them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import jax
 import numpy as np
 from jax import lax
 from jax.extend import core as jex
+
+from ._convolutions import convolution
+from ._orders import Held, identity
 
 
 def _names(text: str) -> frozenset:
@@ -35,42 +39,6 @@ _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_
           "custom_vjp_call": "call_jaxpr"}  # fmt: skip
 
 
-class Held:
-    """A value in one or more orders: ``orders[p]`` is the logical value with its dimensions transposed by ``p``.
-
-    Attributes:
-        first: the order that it was made in.
-        size: how many elements another order has to move; 0 where it is made on the spot (broadcast, constant).
-    """
-
-    __slots__ = ("first", "ndim", "orders", "size")
-
-    def __init__(self, array, order: tuple, free: bool = False):
-        self.orders = {order: array}
-        self.first, self.ndim = order, len(order)
-        self.size = 0 if free or not self.ndim else math.prod(array.shape)
-
-    def get(self, order: tuple):
-        found = self.orders.get(order)
-        if found is None:
-            place = {d: i for i, d in enumerate(self.first)}
-            found = lax.transpose(self.orders[self.first], [place[d] for d in order])
-            self.orders[order] = found
-        return found
-
-    @property
-    def plain(self):
-        return self.get(tuple(range(self.ndim)))
-
-    @property
-    def moved(self) -> bool:
-        return self.first != tuple(range(self.ndim))
-
-
-def _identity(ndim: int) -> tuple:
-    return tuple(range(ndim))
-
-
 def channels_last(closed):
     """The same program with its convolutions, and what lies between them, in channels-last order.
 
@@ -83,10 +51,23 @@ def channels_last(closed):
     given = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype, weak_type=v.aval.weak_type) for v in closed.jaxpr.invars]
 
     def run(*arrays):
-        held = _run(closed.jaxpr, closed.consts, [Held(a, _identity(a.ndim)) for a in arrays])
+        held = _run(closed.jaxpr, closed.consts, [Held(a, identity(a.ndim)) for a in arrays])
         return [h.plain for h in held]
 
     return jax.make_jaxpr(run)(*given)
+
+
+def in_order(function):
+    """A function that computes the same as another, on a CPU ``channels_last``."""
+
+    def run(*arrays):
+        if jax.default_backend() != "cpu":
+            return function(*arrays)
+        closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arrays)
+        return jax.tree.unflatten(jax.tree.structure(shapes), jex.jaxpr_as_fun(channels_last(closed))(*arrays))
+
+    run.__name__ = run.__qualname__ = function.__name__
+    return run
 
 
 def _run(jaxpr, consts, args) -> list:
@@ -94,11 +75,11 @@ def _run(jaxpr, consts, args) -> list:
 
     def read(atom: Any) -> Held:
         if isinstance(atom, jex.Literal):
-            return Held(atom.val, _identity(np.ndim(atom.val)), True)
+            return Held(atom.val, identity(np.ndim(atom.val)), True)
         return env[atom]
 
     for var, value in zip(jaxpr.constvars, consts):
-        env[var] = Held(value, _identity(value.ndim))
+        env[var] = Held(value, identity(value.ndim))
     env.update(zip(jaxpr.invars, args))
     for eqn in jaxpr.eqns:
         values = [read(a) for a in eqn.invars]
@@ -114,7 +95,7 @@ def _step(eqn, values) -> list:
         jaxpr, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
         return _run(jaxpr, consts, values)
     if name == "conv_general_dilated":
-        return [_convolution(eqn, *values)]
+        return [convolution(eqn, *values)]
     if any(v.moved for v in values):
         rule = _RULES.get(name)
         out = rule(eqn, values) if rule is not None else None
@@ -136,52 +117,17 @@ def _plain(eqn, values) -> list:
         free = values[0].size < math.prod(eqn.params["shape"])
     else:
         free = name == "iota" or (name in _ELEMENTWISE and not any(v.size for v in values))
-    return [Held(a, _identity(a.ndim), free) for a in bind(eqn, [v.plain for v in values])]
+    return [Held(a, identity(a.ndim), free) for a in bind(eqn, [v.plain for v in values])]
 
 
 def _order(values, ndim: int) -> tuple:
     """The order in which the fewest elements of the operands have to be moved."""
     full = [v for v in values if v.ndim == ndim]
-    choices = [_identity(ndim), *(v.first for v in full if v.moved)]
+    choices = [identity(ndim), *(v.first for v in full if v.moved)]
     return min(choices, key=lambda order: sum(v.size for v in full if order not in v.orders))
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------
-
-
-def _convolution(eqn, lhs: Held, rhs: Held) -> Held:
-    numbers = eqn.params["dimension_numbers"]
-    n = lhs.ndim
-    batch, feature, *spatial = numbers.lhs_spec
-    outer, inner, *kernel = numbers.rhs_spec
-    out_batch, out_feature, *out_spatial = numbers.out_spec
-    last = lax.ConvDimensionNumbers(
-        (0, n - 1, *range(1, n - 1)), (n - 1, n - 2, *range(n - 2)), (0, n - 1, *range(1, n - 1))
-    )
-    if _is_kernel_gradient(eqn):
-        # Sliding the other operand gives the same sums with the kernel's first dimension outermost, as it is stored,
-        # and leaves out the zeros between the elements of a dilated operand.
-        sizes = [eqn.outvars[0].aval.shape[d] for d in out_spatial]
-        pads = tuple((t - 1 - a, t - 1 - b) for t, (a, b) in zip(sizes, eqn.params["padding"]))
-        (out,) = bind(
-            eqn, [rhs.get((outer, *kernel, inner)), lhs.get((*spatial, feature, batch))], dimension_numbers=last,
-            padding=pads, lhs_dilation=(1,) * (n - 2), rhs_dilation=eqn.params["lhs_dilation"],
-        )  # fmt: skip
-        return Held(lax.rev(out, range(1, n - 1)), (out_feature, *out_spatial, out_batch))
-    arrays = [lhs.get((batch, *spatial, feature)), rhs.get((*kernel, inner, outer))]
-    (out,) = bind(eqn, arrays, dimension_numbers=last)
-    return Held(out, (out_batch, *out_spatial, out_feature))
-
-
-def _is_kernel_gradient(eqn) -> bool:
-    """Whether a large operand slides over another: the gradient of a convolution with respect to its kernel."""
-    options, numbers = eqn.params, eqn.params["dimension_numbers"]
-    kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
-    return (
-        all(n == 1 for n in (*options["window_strides"], *options["rhs_dilation"]))
-        and all(kernel[r] > 2 * out[o] for r, o in zip(numbers.rhs_spec[2:], numbers.out_spec[2:]))
-        and options["feature_group_count"] == options["batch_group_count"] == 1
-    )
 
 
 def _elementwise(eqn, values) -> list:
@@ -257,7 +203,7 @@ def _transpose(eqn, values) -> list:
 def _broadcast(eqn, values) -> list | None:
     value, *rest = values
     shape, dims = eqn.params["shape"], eqn.params["broadcast_dimensions"]
-    if rest or len(shape) != value.ndim or tuple(dims) != _identity(value.ndim):
+    if rest or len(shape) != value.ndim or tuple(dims) != identity(value.ndim):
         return None
     order = value.first
     (out,) = bind(eqn, [value.get(order)], shape=tuple(shape[d] for d in order), sharding=None)

@@ -15,6 +15,7 @@ from jax import lax
 from .. import config
 from .._tensor.tensor import Tensor
 from ._execute import scalar_name
+from ._layout import in_order
 from ._op import Array, op
 from ._unrounded import rounds_later, unrounded
 from .nn_common import c_name, dtype_of, joined
@@ -194,6 +195,9 @@ def _conv_transpose(
         input, kernels, bias, batched, nd, window_strides=(1,) * nd, padding=pads, lhs_dilation=stride,
         rhs_dilation=dilation, feature_group_count=groups,
     )  # fmt: skip
+
+
+_convolution.form = _conv_transpose.form = in_order
 
 
 def _conv(nd):

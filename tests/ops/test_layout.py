@@ -9,7 +9,8 @@ from jax.extend import core as jex
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.compiler._layout import channels_last
+from rushlight.ops import _convolutions as forms
+from rushlight.ops._layout import channels_last
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.standard_normal((2, 4, 6, 8)), jnp.float32)
@@ -120,6 +121,95 @@ def test_transposed_convolutions_and_their_gradients(stride, kernel):
     torch.compile(step, fullgraph=True)(x)
     for a, b in zip(want, (x, layer.weight, layer.bias)):
         torch.testing.assert_close(a, b.grad, rtol=1e-4, atol=1e-4)
+
+
+# in, out, groups, kernel, and options of the convolution: every form of ``_convolutions`` and what leads past it.
+FORMS = {
+    "one element": (6, 4, 1, (1, 1), {}),
+    "one element, stride": (6, 4, 1, (1, 1), {"window_strides": (2, 3)}),
+    "one element, borders": (6, 4, 1, (1, 1), {"padding": ((1, 0), (0, 2))}),
+    "one channel": (1, 5, 1, (3, 2), {"padding": ((1, 1), (1, 0))}),
+    "few channels": (3, 5, 1, (3, 3), {"window_strides": (2, 1), "padding": ((1, 2), (0, 1))}),
+    "few channels, dilated": (2, 5, 1, (3, 2), {"rhs_dilation": (2, 3)}),
+    "depthwise": (5, 5, 5, (3, 3), {"padding": ((1, 1), (1, 1))}),
+    "depthwise, stride": (5, 5, 5, (3, 2), {"window_strides": (2, 3), "padding": ((1, 0), (2, 1))}),
+    "depthwise, dilated": (4, 4, 4, (3, 2), {"rhs_dilation": (1, 2), "padding": ((0, 0), (1, 1))}),
+    "depthwise, spread": (4, 4, 4, (3, 2), {"lhs_dilation": (2, 3), "padding": ((-1, 2), (1, 1))}),
+    "depthwise, large": (3, 3, 3, (5, 4), {"padding": ((2, 2), (2, 1))}),
+    "depthwise, several results": (3, 6, 3, (3, 3), {}),
+    "small groups": (8, 4, 4, (3, 3), {"padding": ((1, 1), (1, 1))}),
+    "small groups, stride": (6, 9, 3, (2, 3), {"window_strides": (2, 2)}),
+    "groups of one element": (6, 4, 2, (1, 1), {}),
+    "large groups": (64, 66, 2, (3, 3), {}),
+    "line": (4, 4, 4, (4,), {"padding": ((3, 0),)}),
+    "space": (4, 8, 4, (2, 3, 2), {"padding": ((1, 1),) * 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_of_convolutions(name):
+    channels, out, groups, kernel, given = FORMS[name]
+    nd = len(kernel)
+    x = jnp.asarray(RNG.standard_normal((2, channels, *(8, 9, 5)[:nd])))
+    w = jnp.asarray(RNG.standard_normal((out, channels // groups, *kernel)))
+    options = {"window_strides": (1,) * nd, "padding": ((0, 0),) * nd, "feature_group_count": groups, **given}
+
+    def loss(x, w):
+        result = lax.conv_general_dilated(x, w, **options)
+        return (result * jnp.cos(jnp.arange(result.size)).reshape(result.shape)).sum(), result
+
+    def second(x, w):
+        first = jax.grad(lambda *a: loss(*a)[0] ** 2, (0, 1))(x, w)
+        return sum((g * jnp.sin(jnp.arange(g.size)).reshape(g.shape)).sum() for g in first)
+
+    for function in (jax.value_and_grad(loss, (0, 1), has_aux=True), jax.grad(second, (0, 1))):
+        wanted, found = _both(lambda *a, f=function: jax.tree.leaves(f(*a)), x, w)
+        for a, b in zip(wanted, found):
+            assert a.shape == b.shape and a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * float(np.abs(a).max()))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "complex64", "int32"])
+@pytest.mark.parametrize("name", ["one channel", "depthwise", "small groups"])
+def test_forms_keep_dtypes(name, dtype):
+    channels, out, groups, kernel, _ = FORMS[name]
+    x = jnp.asarray(RNG.integers(-4, 5, (2, channels, 8, 9)), dtype)
+    w = jnp.asarray(RNG.integers(-4, 5, (out, channels // groups, *kernel)), dtype)
+    (a,), (b,) = _both(lambda x, w: lax.conv_general_dilated(x, w, (1, 1), "VALID", feature_group_count=groups), x, w)
+    assert a.dtype == b.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(a).astype("complex64"), np.asarray(b).astype("complex64"))
+
+
+@pytest.mark.parametrize("name", ["depthwise", "small groups"])
+def test_what_is_not_finite_stays_in_its_group(name):
+    channels, out, groups, kernel, _ = FORMS[name]
+    x = torch.randn(2, channels, 8, 9)
+    x[:, 0] = torch.inf
+    x[:, 1] = torch.nan
+    x.requires_grad_()
+    layer = nn.Conv2d(channels, out, kernel, groups=groups)
+    result = layer(x)
+    result.nan_to_num(0, 0, 0).sum().backward()
+    bad = out // groups * (2 if channels == groups else 1)
+    assert not result[:, :bad].isfinite().any() and result[:, bad:].isfinite().all()
+    assert not layer.weight.grad[:bad].isfinite().all() and layer.weight.grad[bad:].isfinite().all()
+
+
+def test_eager_layers_take_these_forms(monkeypatch):
+    """A layer is compiled by itself, in a good form: with groups, and for its gradients, no group is left to XLA."""
+    seen = []
+    plain = lax.conv_general_dilated
+
+    def watched(*args, **kwargs):
+        seen.append(args[7:9] if len(args) > 8 else (kwargs.get("feature_group_count"), 1))
+        return plain(*args, **kwargs)
+
+    layer = nn.Conv2d(24, 24, 3, groups=3)
+    monkeypatch.setattr(forms.lax, "conv_general_dilated", watched)
+    x = torch.randn(2, 24, 7, 8, requires_grad=True)
+    layer(x).sum().backward()
+    inside = [counts for counts in seen if counts != (3, 1)]
+    assert inside and set(inside) == {(1, 1)}
 
 
 def _transposes(closed) -> list:
