@@ -14,7 +14,7 @@ from jax.core import ShapedArray
 from jax.extend import core as jex
 
 from .. import config
-from ..ops._layout import channels_last
+from ..ops._layout import channels_last, convolves, programs
 from ._forms import in_fast_forms
 
 _cotangent_p = jex.Primitive("cotangent")
@@ -116,12 +116,12 @@ def arranged(closed):
     if jax.default_backend() != "cpu":
         return closed
     closed = in_fast_forms(closed)
-    return channels_last(closed) if _convolves(closed.jaxpr.eqns) else closed
+    return channels_last(closed) if convolves(closed.jaxpr.eqns) else closed
 
 
 def options_for(eqns) -> dict | None:
     """XLA settings for a program."""
-    return config.convolution_options(_work(eqns)) if _convolves(eqns) else None
+    return config.convolution_options(_work(eqns)) if convolves(eqns) else None
 
 
 def _work(eqns) -> float:
@@ -131,19 +131,5 @@ def _work(eqns) -> float:
         if eqn.primitive.name == "conv_general_dilated":
             kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
             total += math.prod(out) * math.prod(kernel) / kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
-        total += sum(_work(inner.eqns) for inner in _inner(eqn))
+        total += sum(_work(inner.eqns) for inner in programs(eqn))
     return total
-
-
-def _convolves(eqns) -> bool:
-    return jax.default_backend() == "cpu" and _has(eqns, "conv_general_dilated")
-
-
-def _has(eqns, name) -> bool:
-    return any(eqn.primitive.name == name or any(_has(inner.eqns, name) for inner in _inner(eqn)) for eqn in eqns)
-
-
-def _inner(eqn) -> list:
-    """The programs that an equation calls."""
-    found = [getattr(value, "jaxpr", value) for value in eqn.params.values()]
-    return [inner for inner in found if hasattr(inner, "eqns")]

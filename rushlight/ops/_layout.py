@@ -96,12 +96,37 @@ def _step(eqn, values) -> list:
         return _run(jaxpr, consts, values)
     if name == "conv_general_dilated":
         return [convolution(eqn, *values)]
+    inside = {key: new for key, value in params.items() if (new := _inside(value)) is not None}
+    if inside:
+        return [Held(a, identity(a.ndim)) for a in bind(eqn, [v.plain for v in values], **inside)]
     if any(v.moved for v in values):
         rule = _RULES.get(name)
         out = rule(eqn, values) if rule is not None else None
         if out is not None:
             return out
     return _plain(eqn, values)
+
+
+def _inside(value) -> Any:
+    """The programs of a loop or a choice in their own good order; None for what is none, or has no convolution."""
+    if isinstance(value, tuple):
+        found = [_inside(one) for one in value]
+        return tuple(new or old for new, old in zip(found, value)) if any(found) else None
+    if not isinstance(value, jex.ClosedJaxpr) or not convolves(value.jaxpr.eqns):
+        return None
+    return channels_last(value)
+
+
+def convolves(eqns) -> bool:
+    """Whether there is a convolution among equations, or in the programs that they call."""
+    return any(e.primitive.name == "conv_general_dilated" or any(convolves(p.eqns) for p in programs(e)) for e in eqns)
+
+
+def programs(eqn) -> list:
+    """The programs that an equation calls."""
+    given = [v for value in eqn.params.values() for v in (value if isinstance(value, tuple) else (value,))]
+    found = [getattr(value, "jaxpr", value) for value in given]
+    return [inner for inner in found if hasattr(inner, "eqns")]
 
 
 def bind(eqn, arrays, **changed) -> list:

@@ -232,6 +232,23 @@ def test_values_between_convolutions_are_not_transposed():
     assert len(large) <= 2 + 2 * 3, f"{len(large)}: {large}"
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: lax.fori_loop(0, 2, lambda _, a: conv(a), x),
+        lambda x: lax.cond(x.sum() > 0, conv, jnp.abs, x),
+        lambda x: lax.while_loop(lambda a: conv(a).sum() > 1e9, conv, x),
+        lambda x: lax.scan(lambda a, w: (conv(a, w), a), x, jnp.stack([W, W]))[0],
+    ],
+    ids=["loop", "choice", "while", "scan"],
+)
+def test_what_loops_and_choices_call_is_rearranged(program):
+    closed = channels_last(jax.make_jaxpr(program)(X))
+    text = str(closed)
+    assert text.count("lhs_spec=(0, 3, 1, 2)") == text.count("lhs_spec=") > 0
+    np.testing.assert_allclose(jex.jaxpr_as_fun(closed)(X)[0], program(X), rtol=1e-4, atol=1e-4)
+
+
 def test_a_program_keeps_its_inputs_and_outputs():
     closed = jax.make_jaxpr(lambda x, y: (conv(x), y, x))(X, 2.0)
     new = channels_last(closed)
