@@ -56,7 +56,8 @@ def test_masks_agree():
         assert received.sparsity() == pytest.approx(expected.sparsity())
         assert received.shape == expected.shape and received.numel() == expected.numel()
     both = [
-        flex.create_mask(flex.or_masks(MASKS["causal"], flex.noop_mask), 1, 2, 3, 4).tolist() for flex in (ours, theirs)
+        flex.create_mask(flex.or_masks(MASKS["causal"], flex.noop_mask), 1, 2, 3, 4, "cpu").tolist()
+        for flex in (ours, theirs)
     ]
     assert both[0] == both[1]
 
