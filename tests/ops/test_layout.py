@@ -128,6 +128,7 @@ FORMS = {
     "one element": (6, 4, 1, (1, 1), {}),
     "one element, stride": (6, 4, 1, (1, 1), {"window_strides": (2, 3)}),
     "one element, borders": (6, 4, 1, (1, 1), {"padding": ((1, 0), (0, 2))}),
+    "one element, spread": (6, 4, 1, (1, 1), {"lhs_dilation": (2, 3)}),
     "one channel": (1, 5, 1, (3, 2), {"padding": ((1, 1), (1, 0))}),
     "few channels": (3, 5, 1, (3, 3), {"window_strides": (2, 1), "padding": ((1, 2), (0, 1))}),
     "few channels, dilated": (2, 5, 1, (3, 2), {"rhs_dilation": (2, 3)}),
