@@ -1,14 +1,17 @@
 """Owns the way from a tensor to Python: numbers, lists, numpy, DLPack, truth, length.
 
-May import the description of a tensor, jax and numpy.
+May import the description of a tensor, the tape, jax and numpy.
 """
 
 from __future__ import annotations
+
+import sys
 
 import jax
 import numpy as np
 
 from .._graph.engine import Values
+from .._graph.modes import state
 from .describe import Described
 
 _SCALAR_NAMES = {
@@ -85,8 +88,12 @@ class ToPython(Described):
     def __dlpack_device__(self):
         return self._array().__dlpack_device__()
 
+    @property
     def __jax_array__(self):
-        return self._array()
+        # To the left of an operator, a number that a program takes leaves it to the tensor, as a Python number does.
+        if state.trace is not None and sys._getframe(1).f_code.co_name.startswith("_operator_"):
+            raise AttributeError("__jax_array__")
+        return self._array
 
     def __bool__(self) -> bool:
         size = self._array().size

@@ -1,10 +1,11 @@
 """Owns Python's operators on tensors: + - * / // % ** @ & | ^ ~ << >>, comparisons, ``in`` and iteration.
 
-May import the operator families and the tensor cell.
+May import the operator families, the tensor cell and jax.
 """
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 
 from .._tensor.overriding import start, takes_over
@@ -12,7 +13,7 @@ from .._tensor.tensor import Tensor
 from . import compare, creation, join, pointwise, products, unary
 from ._op import copy_of
 
-_NUMBERS = (bool, int, float, complex, np.generic)
+_NUMBERS = (bool, int, float, complex, np.generic, jax.Array)  # the last: numbers that a program takes
 
 
 def _foreign(other):

@@ -1,0 +1,64 @@
+"""Numbers that become inputs of a program: on either side of an operator, in place, and as numpy gives them."""
+
+import operator
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+
+FLOATS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge", "eq", "ne"]
+INTEGERS = ["and_", "or_", "xor", "lshift", "rshift"]
+
+
+def same(a, b):
+    assert type(a) is type(b) and a.dtype == b.dtype
+    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*FLOATS, *INTEGERS])
+def test_to_the_left_of_an_operator(name):
+    function = getattr(operator, name)
+    values, x = (1, 2, 3) if name in INTEGERS else (0.5, 1.5, 2.5), torch.tensor([1.5, 2.0])
+    x = x.long() if name in INTEGERS else x
+
+    def step(x, s):
+        return function(s, x), function(s + s, x)
+
+    compiled = torch.compile(step, fullgraph=True)
+    for s in values:
+        for a, b in zip(compiled(x, s), step(x, s)):
+            same(a, b)
+    assert torch.compile.explain(compiled).compiles == 2
+
+
+@pytest.mark.parametrize("name", ["iadd", "isub", "imul", "itruediv", "ipow"])
+def test_in_place(name):
+    function, x = getattr(operator, name), torch.ones(2)
+
+    @torch.compile(fullgraph=True)
+    def step(x, s):
+        function(x, s)
+
+    wanted = torch.ones(2)
+    for s in (0.5, 1.5, 2.5, 3.5):
+        step(x, s)
+        wanted = function(wanted, s)
+        same(x, wanted)
+    assert torch.compile.explain(step).compiles == 2
+
+
+def test_a_weighted_loss():
+    w = torch.ones(2, requires_grad=True)
+
+    @torch.compile(fullgraph=True)
+    def step(x, lam):
+        loss = lam * (w * x).sum() + (1 - lam) * (w * x * x).sum()
+        loss.backward()
+        return loss
+
+    for lam in (0.25, 0.5, 0.75):
+        w.grad = None
+        assert step(torch.tensor([1.0, 2.0]), lam).item() == lam * 3 + (1 - lam) * 5
+        same(w.grad, torch.tensor([1.0, 2 * lam + 4 * (1 - lam)]))
+    assert torch.compile.explain(step).compiles == 2
