@@ -1,6 +1,6 @@
 """Owns the places that a varying number is read from: arguments, attributes, options of optimizers, variables outside.
 
-May import jax alone.
+May import jax and numpy alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import functools
 from types import CellType, ModuleType
 
 import jax.numpy as jnp
+import numpy as np
 
 
 class Argument:
@@ -24,7 +25,7 @@ class Argument:
 
     def get(self, leaves):
         """Its value in a call."""
-        return leaves.numbers[self.place]
+        return _of_python(leaves.numbers[self.place])
 
     def install(self, traced, trace, values) -> None:
         """Let the function see ``traced`` in its place."""
@@ -43,7 +44,7 @@ class Attribute:
 
     def get(self, leaves):
         """Its value now."""
-        return self.module.__dict__.get(self.name)
+        return _of_python(self.module.__dict__.get(self.name))
 
     def install(self, traced, trace, values) -> None:
         """Let the function see ``traced`` in its place."""
@@ -62,7 +63,7 @@ class Option:
 
     def get(self, leaves):
         """Its value now."""
-        return self.group.get(self.name)
+        return _of_python(self.group.get(self.name))
 
     def install(self, traced, trace, values) -> None:
         """Let the function see ``traced`` in its place."""
@@ -81,7 +82,7 @@ class Name:
 
     def get(self, leaves):
         """Its value now."""
-        return look_up(self.home, self.name)
+        return _of_python(look_up(self.home, self.name))
 
     def install(self, traced, trace, values) -> None:
         """Let the function see ``traced`` in its place."""
@@ -153,7 +154,12 @@ def look_up(home, name: str):
 
 def is_number(value) -> bool:
     """Whether a value may become an input of a program."""
-    return type(value) is float or type(value) is int
+    return type(value) is float or type(value) is int or isinstance(value, (np.floating, np.integer))
+
+
+def _of_python(value):
+    """A number of numpy as one of Python, which is what operators take it for."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def varying(reason):

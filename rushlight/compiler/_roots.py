@@ -14,6 +14,8 @@ import types
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .. import _device, dtypes
 from .._hooks import Hook
 from .._tensor.storage import Storage
@@ -23,7 +25,9 @@ from ._groups import tables
 _HOME = __name__.rpartition(".compiler")[0]
 _DEEP = 8
 LONG = 1000
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), dtypes.dtype, dtypes.Size, _device.device)
+_PLAIN = (
+    bool, int, float, complex, str, bytes, type(None), np.number, np.bool_, dtypes.dtype, dtypes.Size, _device.device
+)  # fmt: skip
 _OPAQUE = (types.ModuleType, type, types.BuiltinFunctionType)
 _ANY = frozenset({"__dict__", "__getattribute__", "attrgetter", "eval", "exec", "getattr", "hasattr", "vars"})
 _NOT_CALLED = frozenset({"__init__", "__new__", "__del__", "__repr__", "__init_subclass__", "__class__"})

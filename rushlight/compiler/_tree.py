@@ -1,6 +1,6 @@
 """Owns taking arguments and results apart into tensors, numbers and structure, and putting them together again.
 
-May import the tensor class and numpy.
+May import the tensor class, numpy and what a number is.
 """
 
 # Structures may be of any type; a type checker narrows them further than is true.
@@ -15,8 +15,9 @@ import numpy as np
 
 from .. import _device, dtypes
 from .._tensor.tensor import Tensor
+from ._numbers import is_number
 
-_PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis))
+_PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis), np.bool_, np.complex64, np.complex128)
 _BY_VALUE: Any = (dtypes.dtype, dtypes.Size, _device.device)
 
 
@@ -48,7 +49,7 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
         if place == len(leaves.tensors):
             leaves.tensors.append(value)
         return place
-    if kind is int or kind is float:
+    if is_number(value):
         leaves.numbers.append(value)
         leaves.names.append(name)
         return kind
@@ -77,7 +78,7 @@ def containers(value) -> list:
 def replace_numbers(value: Any, supply) -> Any:
     """The same structure with its numbers taken from ``supply``, in the order of ``flatten``."""
     kind: Any = type(value)
-    if kind is int or kind is float:
+    if is_number(value):
         return next(supply)
     if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
         items = [replace_numbers(v, supply) for v in value]

@@ -62,3 +62,39 @@ def test_a_weighted_loss():
         assert step(torch.tensor([1.0, 2.0]), lam).item() == lam * 3 + (1 - lam) * 5
         same(w.grad, torch.tensor([1.0, 2 * lam + 4 * (1 - lam)]))
     assert torch.compile.explain(step).compiles == 2
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.int32, np.float16])
+def test_numbers_of_numpy_are_numbers(kind):
+    held = {"lam": kind(1), "options": [kind(2)]}
+
+    def step(x, lam, more):
+        return lam * x + (1 - lam) * x * more["more"] - x**lam + held["lam"] * held["options"][0]
+
+    compiled = torch.compile(step, fullgraph=True)
+    for value in (1, 2, 3, 4):
+        args = torch.tensor([1.5, 2.0]), kind(value), {"more": kind(value + 1)}
+        same(compiled(*args), step(*args))
+    assert torch.compile.explain(compiled).compiles <= 3
+    for value in (4, 5, 6, 7):
+        held["lam"] = kind(value)
+        args = torch.tensor([1.5, 2.0]), kind(value), {"more": kind(value)}
+        same(compiled(*args), step(*args))
+
+
+def test_what_numpy_computes_of_a_number_is_a_constant():
+    def step(x, lam):
+        return x * np.sqrt(lam) if lam > 2 else x
+
+    compiled = torch.compile(step, fullgraph=True)
+    for value in (1.0, 2.0, 3.0, 4.0, 3.0):
+        args = torch.tensor([1.5, 2.0]), np.float64(value)
+        same(compiled(*args), step(*args))
+    assert compiled(torch.ones(1), np.True_).item() == 1
+
+
+def test_truths_of_numpy_are_compared_by_value():
+    compiled = torch.compile(lambda x, flag: x * 2 if flag else x, fullgraph=True)
+    for flag in np.array([True, False, True, False]):
+        assert compiled(torch.ones(1), flag).item() == (2 if flag else 1)
+    assert torch.compile.explain(compiled).compiles == 2
