@@ -13,26 +13,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._graph.modes import state
-from .._graph.node import Node
 from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
 from . import _split
-from ._bundles import bundle, give_rows, storages_of
+from ._bundles import Bundle, bundle, give_rows, storages_of
 from ._groups import Held
+from ._moving import Data, follow
+from ._node import CompiledNode
 from ._numbers import look_up
 from ._outside import HOOKS, same
 from ._prepared import Prepared, separate
 from ._roots import LONG, MISSING, fingerprint, is_plain, items_of, named
-
-_FREED = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
-    "saved tensors after calling backward."
-)
 
 
 def _references(storages):
@@ -75,7 +68,7 @@ class Entry:
         self._programs(result, trace)
         result.trace = result.closed = None  # they hold on to the arrays of the first call
         self.epoch = changes.count
-        self.runs = 0
+        self.runs, self.unsettled = 0, True
 
     # -- guards -------------------------------------------------------------------------------------------------
 
@@ -107,9 +100,10 @@ class Entry:
             if isinstance(value, Tensor) and id(value._storage) in trace.places:
                 self.rebound.append((where, name, trace.places[id(value._storage)], _kind(value)))
         moving = {at for _, _, at, _ in self.rebound}
+        replaced = {id(where.tensor) for where, *_ in self.result.slots if isinstance(where, Data)}
         self.tensors = [
-            (t, t._storage, t._requires_grad, _hooks(t))
-            for t in trace.owners if trace.places[id(t._storage)] not in moving
+            (t, None if id(t) in replaced else t._storage, t._requires_grad, _hooks(t))
+            for t in trace.owners if id(t) in replaced or trace.places[id(t._storage)] not in moving
         ]  # fmt: skip
         self.fixed = [s for i, s in enumerate(trace.states) if i not in moving]
         self.state_ids = {id(s) for s in self.fixed}
@@ -164,8 +158,8 @@ class Entry:
             if not isinstance(now, Tensor) or now._path or now._node is not None or _kind(now) != shape:
                 return "slot", name
         for tensor, storage, wants, _ in self.tensors:
-            if tensor._storage is not storage:
-                return "storage", tensor
+            if tensor._storage is not storage and storage is not None:
+                return self.fails(leaves) if follow(self) else ("storage", tensor)
             if tensor._requires_grad is not wants:
                 return "requires_grad", tensor
         for home, name, value in self.names:
@@ -334,8 +328,8 @@ class Entry:
             self._rebind(leaves)
         tensors = leaves.tensors
         donated = _own(self.donated) if self.donated else []
-        if not self.runs:
-            donated = _committed(donated)
+        if self.unsettled:
+            donated, self.unsettled = _committed(donated), False
         kept = [s.array for s in self.kept]
         if self.inputs:
             kept += [tensors[i]._array() for i in self.inputs]
@@ -366,6 +360,12 @@ class Entry:
         for action in self.after:
             action()
         return self.result.build(made)
+
+    def storage_lists(self) -> list:
+        """The lists of storages that the program takes from, gives to, and compares."""
+        held = [self.donated, self.kept, self.written]
+        bundles = [h.storages for storages in held for h in storages if isinstance(h, Bundle)]
+        return [*held, *bundles, *self.alike, self.fixed, *([self.prepared.storages] if self.prepared else [])]
 
     def _rebind(self, leaves) -> None:
         """Attributes that the function replaces, and gradients, may hold another tensor on every call."""
@@ -405,36 +405,6 @@ class Entry:
                 out = made[at]
                 out._node, out._index, out._requires_grad = node, n, True
         return made
-
-
-class CompiledNode(Node):
-    """The step of the tape that a compiled function is: its backward is one program too."""
-
-    __slots__ = ("entry", "saved")
-
-    def __init__(self, entry, saved, edges, outputs):
-        Node.__init__(self, edges, outputs)
-        self.entry, self.saved = entry, saved
-
-    def name(self) -> str:
-        return "CompiledFunctionBackward"
-
-    def run(self, grads, create_graph):
-        if create_graph:
-            raise RuntimeError(
-                "torch.compile does not support double backward: this function was compiled and its backward is one "
-                "program. Compute the higher derivative inside the compiled function, or call it uncompiled."
-            )
-        if self.saved is None:
-            raise RuntimeError(_FREED)
-        given = []
-        for n, shape, dtype in self.entry.present:
-            grad = grads[n]
-            given.append(np.zeros(shape, dtype) if grad is None else grad)
-        return self.entry.backward(self.saved, given)
-
-    def release(self) -> None:
-        self.saved = None
 
 
 def _distinct(atoms):

@@ -26,6 +26,7 @@ from .._tensor.tensor import Tensor
 from . import _split
 from ._bundles import rushlight_stack_rows, rushlight_take_row
 from ._groups import Groups
+from ._moving import find_data
 from ._numbers import look_up, put
 from ._outside import INTERNAL, STRUCTURE, Unsupported, check_names, find_slots, put_back, restore
 from ._record import recording
@@ -269,7 +270,7 @@ class Trace:
         for t in self.owners:
             if t._base is None and t._node is not None:
                 t._node, t._index, t._requires_grad = None, 0, True
-        self.private = [t._storage for t in self.arguments]
+        self.homes, self.private = [t._storage for t in self.owners], [t._storage for t in self.arguments]
         marks = []
         for t in self.foreign:
             if t._requires_grad or t._grad is not None:
@@ -379,7 +380,7 @@ class Trace:
                     )
                 result.grads.append((t, len(outputs)))
                 outputs.append(now._array())
-        result.slots = find_slots(self, outputs)
+        result.slots = find_slots(self, outputs) + find_data(self, outputs)
         result.leaves, result.forward = [], len(outputs)
         if wanting:
             self._backward(wanting, outputs, result)
