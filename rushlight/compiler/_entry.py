@@ -153,10 +153,15 @@ class Entry:
         for table, name, value in self.slots:
             if table.get(name, MISSING) is not value:
                 return "slot", name
-        for where, name, _, shape in self.rebound:
+        storages: dict = {}
+        for where, name, at, shape in self.rebound:
             now = _current(where, name, leaves)
             if not isinstance(now, Tensor) or now._path or now._node is not None or _kind(now) != shape:
                 return "slot", name
+            if storages.setdefault(at, now._storage) is not now._storage:
+                return "slot", name
+        if len(set(map(id, storages.values()))) < len(storages):
+            return "slot", "data"
         for tensor, storage, wants, _ in self.tensors:
             if tensor._storage is not storage and storage is not None:
                 return self.fails(leaves) if follow(self) else ("storage", tensor)
@@ -296,8 +301,11 @@ class Entry:
             else:
                 self.argument_writes.append((self.taken[i], place))
 
+        rebound = {(id(where), name) for where, name, *_ in result.slots}
         self.touched = {id(s) for s in storages_of([*self.donated, *self.kept, *self.written])}
-        self.optimizer_states = [(o, o.state, _watched(o, self.touched)) for o in trace.found.optimizers.values()]
+        self.optimizer_states = [
+            (o, o.state, _watched(o, self.touched, rebound)) for o in trace.found.optimizers.values()
+        ]
         self.holders: dict = {}
         for storages, places in (
             (self.donated, [i for i, _ in donated]), (self.kept, [i for i, _ in kept if i < states]),
@@ -354,8 +362,9 @@ class Entry:
             for tensor in rows:
                 tensor._grad = Tensor._of(None, tensor._storage.device)
             give_rows([t._grad._storage for t in rows], outs[place[what]])
+        held: dict = {}
         for where, name, at, kind, device in self.result.slots:
-            where[name] = kind._of(outs[place[at]], device)
+            where[name] = held[at] = held[at] if at in held else kind._of(outs[place[at]], device)
         made = self._wrap(outs, tensors, numbers)
         for action in self.after:
             action()
@@ -419,13 +428,17 @@ def _distinct(atoms):
     return kept, places
 
 
-def _watched(optimizer, touched) -> list:
-    """What must stay in place of the state of an optimizer: the tensors of each parameter that the program uses."""
+def _watched(optimizer, touched, rebound) -> list:
+    """What must stay in place of the state of an optimizer: the tensors of each parameter that the program uses.
+
+    Those at ``rebound``, pairs of the id of a dict and a name, are replaced by the program itself.
+    """
     found = []
     for p, own in optimizer.state.items():
-        values = list(own.values()) if isinstance(own, dict) else []
+        values = list(own.items()) if isinstance(own, dict) else []
+        values = [None if (id(own), name) in rebound else v for name, v in values]
         tensors = [isinstance(v, Tensor) for v in values]
-        if any(t and id(v._storage) in touched for t, v in zip(tensors, values)):
+        if any(isinstance(v, Tensor) and id(v._storage) in touched for v in values):
             found.append((p, own, values, operator.is_ if all(tensors) else _is_or_number))
     return found
 

@@ -27,7 +27,8 @@ from ._numbers import Argument, Row, is_number, varying
 from ._outside import Unsupported
 from ._recent import Recent, recent
 from ._roots import Found, is_module, is_optimizer, ours
-from ._trace import MoreState, Trace
+from ._strays import MoreState
+from ._trace import Trace
 from ._tree import Leaves, containers, flatten
 
 _HERE = Path(__file__).resolve().parent.parent
@@ -153,6 +154,13 @@ class Compiled:
         if failed is not None and failed[0] == "state":  # what was replaced does not come back, and need not be held
             self.entries[key] = [e for e in self.entries[key] if e is None or e.fails(leaves) != failed]
         number = varying(failed) if failed is not None else None
+        made = self.entries.get(key, ())
+        if number is not None and len(made) > 2 * _MANY and all(e.runs == 1 for e in made[: 2 * _MANY]):
+            return self._give_up(
+                key,
+                f"{reason}, it has another value on every call, and Python looks at it (an if, int(), math). Do that "
+                "outside and give what came of it as an argument, or as a tensor",
+            )
         if number is not None and (key if number.key[0] == "argument" else None, number.key) not in self._constant:
             self._varying.setdefault((key if number.key[0] == "argument" else None, number.key), number)
         while True:

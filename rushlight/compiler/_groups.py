@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from operator import is_
 
+OF_ALL = frozenset({
+    "_cells", "_opt_called", "_optimizer_load_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks", "_optimizer_state_dict_pre_hooks", "_optimizer_step_post_hooks",
+    "_optimizer_step_pre_hooks", "_preparing", "defaults", "param_groups", "state", "step",
+})  # fmt: skip
+
 
 class Group(dict):
     """A parameter group while a function is traced: it tells the trace which options are read.
@@ -61,9 +67,11 @@ class Groups:
     Args:
         optimizers: whose groups.
         trace: whom to tell of what is read.
+        theirs: those whose class is a user's, which may have attributes of its own.
     """
 
-    def __init__(self, optimizers, trace):
+    def __init__(self, optimizers, trace, theirs=()):
+        self._own = [(vars(o), OF_ALL.union(vars(o))) for o in theirs]
         self._kept = [(o.param_groups, list(o.param_groups)) for o in optimizers]
         for o, (there, groups) in zip(optimizers, self._kept):
             there[:] = [Group(g, o, trace) for g in groups]
@@ -81,8 +89,15 @@ class Groups:
                         return name
         return None
 
+    def added(self) -> str | None:
+        """The name of an attribute that an optimizer was given; None where there is none."""
+        return next((name for own, before in self._own for name in own if name not in before), None)
+
     def put_back(self) -> None:
         """The trace is over."""
+        for own, before in self._own:
+            for name in [name for name in own if name not in before]:
+                del own[name]
         for there, groups in self._kept:
             there[:] = groups
 

@@ -29,17 +29,19 @@ class Data:
         self.tensor.data = value
 
 
-def find_data(trace, outputs) -> list:
+def find_data(trace, slots, outputs) -> list:
     """Tensors from outside that were given other data: they are given it on every call.
 
     Args:
         trace: the trace, whose function is over.
+        slots: the attributes that were given tensors, whose storages the data may share.
         outputs: the arrays that the program gives, to which theirs are added.
 
     Raises:
-        Unsupported: the data is shared, or of another kind.
+        Unsupported: the data is shared otherwise, or of another kind.
     """
-    slots, given = [], set()
+    found = []
+    given = {id(where.get(name)._storage): at for where, name, at, *_ in slots}
     for t, home in zip(trace.foreign, [*trace.homes, *trace.private]):
         now = t._storage
         if now is home:
@@ -47,19 +49,20 @@ def find_data(trace, outputs) -> list:
         array = t._array()
         if id(home) not in trace.places:
             raise Unsupported("'.data' of an argument is replaced", "Return the new value, or write it with copy_().")
-        if id(now) in trace.places or id(now) in given or any(now is s for s in trace.private):
+        if id(now) in trace.places or any(now is s for s in trace.private):
             raise Unsupported("'.data' is given the memory of another tensor", "Write the values with .data.copy_().")
-        if sum(h is home for h in trace.homes) > 1 or t._base is not None:
-            raise Unsupported(
-                "'.data' of a tensor that shares its memory is replaced", "Write the values with copy_()."
-            )
+        sharing = [o for o, h in zip(trace.owners, trace.homes) if h is home]
+        if t._base is not None or any(o._storage is home and id(o) not in trace.replaced for o in sharing):
+            raise Unsupported("'.data' of a tensor with shared memory is replaced", "Write the values with copy_().")
         before = trace.given[trace.places[id(home)]]
         if array.shape != before.shape or array.dtype != before.dtype:
             raise Unsupported("'.data' is given another shape or dtype", "Do that outside the function.")
-        given.add(id(now))
-        slots.append((Data(t), "data", len(outputs), Tensor, now.device))
-        outputs.append(array)
-    return slots
+        at = None if t._path else given.setdefault(id(now), len(outputs))
+        if at is None or at == len(outputs):
+            at = len(outputs)
+            outputs.append(array)
+        found.append((Data(t), "data", at, Tensor, now.device))
+    return found
 
 
 def follow(entry) -> bool:

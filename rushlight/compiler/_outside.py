@@ -36,6 +36,9 @@ def check_names(trace) -> None:
         now = look_up(home, name)
         if now is not value and not any(now is traced for traced in trace.traced_numbers):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
+    added = trace.groups.added()
+    if added is not None:
+        raise Unsupported(f"an optimizer is given the attribute '{added}'", "Set it in the optimizer's __init__.")
     written = trace.groups.written()
     if written is not None:
         raise Unsupported(
@@ -82,6 +85,7 @@ def _written(trace, where, before, owner, outputs, slots) -> None:
                     f"attribute '{name}' of {owner} is given a tensor with a history",
                     "Store value.detach() instead.",
                 )
+            trace.replaced.add(id(before.get(name)))
             slots.append((where, name, len(outputs), type(value), value._storage.device))
             outputs.append(value._array())
         elif not (name in before and is_plain(value) and same(before[name], value)):

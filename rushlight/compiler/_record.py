@@ -1,35 +1,59 @@
-"""Owns telling a trace what modules do: every attribute that is read, and every call.
+"""Owns telling a trace what modules do, every attribute that is read, every call, and what storages are written.
 
-May import the modes; the base class of modules is found where somebody has loaded it.
+May import the modes and storages; the base class of modules is found where somebody has loaded it.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
 from .._graph.modes import state
+from .._tensor.storage import Storage
 
 # Loaded by whoever has a module; this layer does not import it.
 _MODULE = __name__.replace("compiler._record", "nn.modules.module")
 
 
 class recording:
-    """Tells the trace of every attribute that is read from a module, for the length of a block."""
+    """Tells the trace of attributes read from modules and of writes to storages, for the length of a block."""
 
     def __enter__(self):
+        self.write = Storage.write
+        Storage.write = _writing(self.write)
         found = sys.modules.get(_MODULE)
         self.base: Any = None if found is None or "__getattribute__" in vars(found.Module) else found.Module
         if self.base is not None:
             self.base.__getattribute__ = _getattribute
-            self.call = self.base.__call__
-            self.base.__call__ = _calling(self.call)
+            self.call, self.init = self.base.__call__, self.base.__init__
+            self.base.__call__, self.base.__init__ = _calling(self.call), _making(self.init)
 
     def __exit__(self, *exc):
+        Storage.write = self.write
         if self.base is not None:
             del self.base.__getattribute__
             # Where the class has no __call__ of its own, it inherits one again.
-            self.base.__call__ = self.call
+            self.base.__call__, self.base.__init__ = self.call, self.init
+
+
+def _writing(plain):
+    def write(self, array):
+        if state.trace is not None:
+            state.trace.wrote(self)
+        plain(self, array)
+
+    return write
+
+
+def _making(plain):
+    @functools.wraps(plain)
+    def init(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        if state.trace is not None:
+            state.trace.made[id(self)] = self
+
+    return init
 
 
 def _calling(plain):

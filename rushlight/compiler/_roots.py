@@ -20,7 +20,7 @@ from .. import _device, dtypes
 from .._hooks import Hook
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
-from ._groups import tables
+from ._groups import OF_ALL, tables
 
 _HOME = __name__.rpartition(".compiler")[0]
 _DEEP = 8
@@ -131,11 +131,23 @@ class Found:
             self.visit(state, 1)
         for cell in getattr(optimizer, "_cells", {}).values():
             self.visit(getattr(cell, "vector", None), 1)  # the numbers of a group
+        self._inside -= 1
+        for name, value in self._own_of(optimizer):
+            self.visit(value, 1, name)
+        self._inside += 1
         self.containers[id(optimizer.state)] = optimizer.state
         self._inside -= 1
         for table in tables(optimizer):
             for hook in table.values():
                 self.visit(hook, 1)
+
+    def _own_of(self, optimizer) -> list:
+        """The attributes that a user's optimizer has besides those that all have."""
+        kind = type(optimizer)
+        if ours(kind):
+            return []
+        self._kinds[kind] = None
+        return [(name, value) for name, value in vars(optimizer).items() if name not in OF_ALL]
 
     def add_function(self, function, depth: int) -> None:
         code = getattr(function, "__code__", None)
@@ -210,10 +222,11 @@ class Found:
                 self._add_members(kind, (*self.asked, *_special(kind)), 1)
         if not _ANY.isdisjoint(self.asked or ()):
             self.asked = None
-        for tensor in self.tensors.values():
-            for name, value in _added(tensor):
-                if self.asked is None or name in self.asked:
-                    self.globals.append((tensor, name, value))
+        held = [(t, pair) for t in self.tensors.values() for pair in _added(t)]
+        held += [(o, pair) for o in self.optimizers.values() for pair in self._own_of(o)]
+        for owner, (name, value) in held:
+            if self.asked is None or name in self.asked:
+                self.globals.append((owner, name, value))
 
     def to_watch(self) -> list:
         """The containers that may be read, each with the names that matter of an object's attributes (None: all)."""

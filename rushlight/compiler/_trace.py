@@ -6,7 +6,6 @@ May import the tensor cell, the tape, modes and jax; the entry it fills is a pla
 from __future__ import annotations
 
 import functools
-import gc
 import io
 import types
 import weakref
@@ -30,15 +29,12 @@ from ._moving import find_data
 from ._numbers import look_up, put
 from ._outside import INTERNAL, STRUCTURE, Unsupported, check_names, find_slots, put_back, restore
 from ._record import recording
-from ._roots import MISSING, fingerprint, is_module, is_plain
+from ._roots import MISSING, fingerprint, is_module, is_plain, ours
+from ._strays import check_escapes, look_for_more, strangers
 from ._streams import Streams
 from ._tree import replace_numbers, take_apart
 
 _RUNS_LATER = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
-
-
-class MoreState(Exception):
-    """State turned up that was no input yet; the run starts again with it."""
 
 
 class Trace:
@@ -64,6 +60,9 @@ class Trace:
         self.stepped: list = []
         self.rates: list = []
         self.born: list = []
+        self.replaced: set = set()
+        self.made: dict = dict(outer.made) if outer is not None else {}
+        self.writes: dict = {}
         self.shared: dict = {}
         self.undo: list = []
         self.options: dict = {}
@@ -73,6 +72,8 @@ class Trace:
     def read(self, module, name: str, value) -> Any:
         """Note that an attribute of a module was read; a number may come back as an input."""
         own = object.__getattribute__(module, "__dict__")
+        if id(module) in self.made:
+            return value
         if name not in own or name in INTERNAL:
             if name not in INTERNAL and (
                 name == "forward" or is_plain(value) or isinstance(value, Tracer)
@@ -95,10 +96,17 @@ class Trace:
     def missing(self, module, name: str) -> None:
         """Note that a module was asked for an attribute it does not have."""
         own = object.__getattribute__(module, "__dict__")
+        if id(module) in self.made:
+            return
         if any(name in (own.get(table) or ()) for table in STRUCTURE):
             self.visited[id(module)] = module
         elif name not in INTERNAL:
             self.reads.setdefault((id(module), name), (module, name, MISSING))
+
+    def wrote(self, storage) -> None:
+        """Note that a storage is about to be written."""
+        if id(storage) not in self.places and id(storage) not in self.writes:
+            self.writes[id(storage)] = weakref.ref(storage), storage.array, storage.version
 
     def bear(self, tensor) -> None:
         """Note a tensor made inside."""
@@ -214,7 +222,8 @@ class Trace:
         given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.numbers]]
         result = SimpleNamespace(trace=self)
         streams = Streams(self.found._seen.values()) if self.outer is None else None
-        self.groups = Groups(list(self.found.optimizers.values()) if self.outer is None else [], self)
+        optimizers = list(self.found.optimizers.values()) if self.outer is None else []
+        self.groups = Groups(optimizers, self, [o for o in optimizers if not ours(type(o))])
         state.trace = self
         try:
             with recording():
@@ -226,6 +235,9 @@ class Trace:
         finally:
             state.trace, state.grad, state.inference = previous, *modes
             for s, array, version in self.kept_states:
+                s.array, s.version = array, max(version, s.version) + 1
+            strange = strangers(self)
+            for s, array, version in strange:
                 s.array, s.version = array, max(version, s.version) + 1
             for t, storage, path, node, index, wants, own in kept_tensors:
                 t._storage, t._path, t._node, t._index, t._requires_grad = storage, path, node, index, wants
@@ -247,8 +259,8 @@ class Trace:
             changes.count = max(count, changes.count)
         if drawn is not None:
             raise Unsupported(f"{drawn} is drawn from", "Draw outside and give the number as an argument.")
-        self._look_for_more(closed)
-        self._check_escapes()
+        look_for_more(self, closed, [s for s, _, _ in strange])
+        check_escapes(self)
         result.closed = closed
         result.counts = [len(self.states), len(self.arguments), len(self.numbers)]
         return result
@@ -380,7 +392,8 @@ class Trace:
                     )
                 result.grads.append((t, len(outputs)))
                 outputs.append(now._array())
-        result.slots = find_slots(self, outputs) + find_data(self, outputs)
+        slots = find_slots(self, outputs)
+        result.slots = slots + find_data(self, slots, outputs)
         result.leaves, result.forward = [], len(outputs)
         if wanting:
             self._backward(wanting, outputs, result)
@@ -412,46 +425,6 @@ class Trace:
             if grad is not None:
                 result.leaves.append((i, len(outputs)))
                 outputs.append(grad)
-
-    def _look_for_more(self, closed) -> None:
-        """State that the run met as constants, or modules it met on the way, must become inputs."""
-        before = len(self.states), len(self._kept)
-        for module in self.visited.values():
-            if id(module) not in self.found.modules:
-                self.found.add_module(module)
-        consts = [c for c in closed.consts if isinstance(c, jax.Array) and not isinstance(c, Tracer)]
-        if consts:
-            known = {id(array) for _, array, _ in self.kept_states}
-            strange = [c for c in consts if id(c) not in known]
-            storages = [s for s in gc.get_referrers(*strange) if type(s) is Storage] if strange else []
-            for s in storages:
-                self.found.add_storage(s)
-            if storages:
-                for t in gc.get_referrers(*storages):
-                    if isinstance(t, Tensor) and t._node is None:
-                        self.found.add_tensor(t)
-        if before != (len(self.found.storages), len(self.found.modules)):
-            raise MoreState
-
-    def _check_escapes(self) -> None:
-        """A tensor made inside that somebody still holds would never be made again.
-
-        Raises:
-            Unsupported: there is one.
-        """
-        alive = self._alive()
-        if alive:
-            gc.collect()
-            alive = self._alive()
-        if alive:
-            raise Unsupported(
-                f"a tensor of shape {list(alive[0].array.shape)} made inside is kept outside (in a list, a "
-                "dict or an attribute)",
-                "Return it from the function instead.",
-            )
-
-    def _alive(self) -> list:
-        return [s for s in (ref() for ref in self.born) if s is not None and isinstance(s.array, Tracer)]
 
 
 def _freed(edge) -> bool:

@@ -132,7 +132,6 @@ def test_requires_grad_of_what_is_replaced_is_watched():
     [
         lambda p, q, x: setattr(p, "data", q.data), lambda p, q, x: setattr(x, "data", x.data + 1),
         lambda p, q, x: setattr(p, "data", torch.ones(5)), lambda p, q, x: setattr(p, "data", x.data),
-        lambda p, q, x: [setattr(t, "data", new) for new in [torch.ones(2)] for t in (p, q)],
     ],
 )  # fmt: skip
 def test_what_cannot_be_repeated_runs_eagerly(change):
@@ -148,3 +147,23 @@ def test_what_cannot_be_repeated_runs_eagerly(change):
         for _ in range(2):
             assert compiled(torch.ones(2)).item() == step(*kept, torch.ones(2)).item()
     assert (p.data._storage is q.data._storage) == (kept[0].data._storage is kept[1].data._storage)
+
+
+def test_new_data_may_be_shared():
+    def make():
+        p, q = nn.Parameter(torch.ones(2)), nn.Parameter(torch.zeros(2))
+
+        def step(x):
+            with torch.no_grad():
+                p.add_(x)
+            out = p + q
+            p.data = q.data = x * 3
+            return out
+
+        return step, p, q
+
+    twins = Twins(make, fullgraph=True)
+    for n in range(4):
+        twins.run(torch.ones(2) * n)
+    _, p, q = twins.compiled, *twins.compiled_objects
+    assert p.data._storage is q.data._storage and torch.compile.explain(twins.compiled).compiles == 2

@@ -98,3 +98,28 @@ def test_truths_of_numpy_are_compared_by_value():
     for flag in np.array([True, False, True, False]):
         assert compiled(torch.ones(1), flag).item() == (2 if flag else 1)
     assert torch.compile.explain(compiled).compiles == 2
+
+
+def test_a_number_that_python_looks_at_on_every_call_ends_in_an_eager_run():
+    def step(x, i):
+        return x * 2 if (i + 1) % 4 == 0 else x + i
+
+    compiled = torch.compile(step)
+    with pytest.warns(UserWarning) as seen:
+        for i in range(40):
+            same(compiled(torch.ones(2), i), step(torch.ones(2), i))
+    assert [str(w.message).partition(":")[0].partition(" was")[0] for w in seen] == [
+        compiled.name, f"{compiled.name} runs eagerly, not compiled",
+    ]  # fmt: skip
+    assert torch.compile.explain(compiled).compiles < 20
+
+
+def test_values_that_come_again_keep_their_programs():
+    def step(x, i):
+        return x * 2 if i % 4 == 0 else x + i
+
+    compiled = torch.compile(step)
+    with pytest.warns(UserWarning, match="was compiled 9 times"):
+        for i in range(60):
+            same(compiled(torch.ones(2), i // 2), step(torch.ones(2), i // 2))
+    assert torch.compile.explain(compiled).eager == 0
