@@ -19,13 +19,15 @@ from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
 from . import _split
 from ._bundles import Bundle, bundle, give_rows, storages_of
+from ._contents import MISSING, is_plain, same
 from ._groups import Held
+from ._guards import Values
 from ._moving import Data, follow
 from ._node import CompiledNode
 from ._numbers import look_up
-from ._outside import HOOKS, same
+from ._outside import HOOKS
 from ._prepared import Prepared, separate
-from ._roots import LONG, MISSING, fingerprint, is_plain, items_of, named
+from ._roots import LONG, items_of, named
 
 
 def _references(storages):
@@ -76,20 +78,30 @@ class Entry:
         found = trace.found
         dynamic = {n.key for n in self.numbers}
         self.reads = [r for key, r in trace.reads.items() if key not in dynamic]
-        self.odd = trace.odd
         rebound = {(id(where), name) for where, name, *_ in self.result.slots}
         self.names = [
             (home, name, value)
             for home, name, value in found.globals
             if (id(home), name) not in dynamic and look_up(home, name) is value
         ]
-        skipped = dynamic | rebound
+        skipped, watched = dynamic | rebound, found.to_watch()
         self.watched = [
             (c, len(c), [pair for pair in items_of(c, asked) if (id(c), pair[0]) not in skipped], asked)
-            for c, asked in found.to_watch()
+            for c, asked in watched
+            if isinstance(c, (dict, list, set, collections.deque))
         ]
         self.slots, self.rebound = [], []
-        self.reads = [r for r in self.reads if (id(r[0].__dict__), r[1]) not in rebound]
+        # What a function asks for before it puts a tensor there decides what it does.
+        self.reads = [
+            r for r in self.reads
+            if (id(r[0].__dict__), r[1]) not in rebound or r[2] is MISSING or is_plain(r[2])
+        ]  # fmt: skip
+        self.values = Values(trace, self.reads, watched)
+        own = {id(m.__dict__) for m in found.modules.values()}
+        self.starts = [
+            (where, name, where.get(name, MISSING)) for where, name, *_ in self.result.slots
+            if id(where) not in own and not isinstance(where.get(name), Tensor)
+        ]  # fmt: skip
         for m in found.modules.values():
             for table in (m._parameters, m._buffers, m._modules):
                 for name, value in table.items():
@@ -114,7 +126,7 @@ class Entry:
                 at = trace.places[id(held._storage)]
                 self.rebound.append((self._ref(tensor, trace), None, at, _kind(held)))
         self.modules = [(m, _shape(m)) for m in found.modules.values()]
-        self.everywhere = [id(h) for h in EVERYWHERE.values()]
+        self.everywhere = list(EVERYWHERE.values())
         used = {id(t) for t in trace.arguments}
         self.aliases = [
             (i, t) for i, t in enumerate(leaves.tensors) if id(t) not in used
@@ -188,9 +200,12 @@ class Entry:
                 now = container.get(name, MISSING)
                 if now is not value and not (is_plain(value) and same(now, value)):
                     return "name", container, name, value, now
-        for own, name, mark in self.odd:
-            if fingerprint(own.get(name)) != mark:
-                return "contents", name
+        for where, name, value in self.starts:
+            if where.get(name, MISSING) is not value:
+                return "slot", name
+        reason = self.values.fails()
+        if reason is not None:
+            return reason
         for ref, empty in self.opened:
             tensor = leaves.tensors[ref] if type(ref) is int else ref
             if (tensor._grad is None) is not empty:
@@ -219,11 +234,12 @@ class Entry:
         for optimizer, index, where, static in self.rates:
             if optimizer._read_numbers(index, optimizer.param_groups[index], where)[0].static != static:
                 return ("option",)
-        if self.epoch != changes.count:
+        if self.epoch != changes.count or self.values.look_closer():
             reason = self._changed()
             if reason is not None:
                 return reason
             self.epoch = changes.count
+            self.values.settle()
         return None
 
     def _changed(self):
@@ -238,7 +254,7 @@ class Entry:
         for tensor, _, _, hooks in self.tensors:
             if _hooks(tensor) != hooks:
                 return "hooks", tensor
-        if [id(h) for h in EVERYWHERE.values()] != self.everywhere:
+        if list(EVERYWHERE.values()) != self.everywhere:
             return "hooks", None
         return None
 
@@ -450,8 +466,8 @@ def _is_or_number(now, then) -> bool:
 def _shape(module) -> tuple:
     """What a module is made of besides values: the names it holds, and its hooks."""
     own = module.__dict__
-    hooks = tuple([tuple(map(id, own[h].values())) for h in HOOKS if own.get(h)])
-    return tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
+    hooks = tuple([(h, *own[h].values()) for h in HOOKS if own.get(h)])
+    return type(module), tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
 
 
 def _kind(tensor) -> tuple:
@@ -468,4 +484,4 @@ def _current(where, name, leaves):
 
 def _hooks(tensor) -> tuple:
     held, after = tensor._hooks, tensor._post_hooks
-    return tuple(map(id, held.values())) if held else (), tuple(map(id, after.values())) if after else ()
+    return tuple(held.values()) if held else (), tuple(after.values()) if after else ()

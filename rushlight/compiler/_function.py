@@ -21,12 +21,13 @@ from .. import _device, dtypes
 from .._graph.modes import state
 from .._tensor.overriding import handler, local
 from . import _explain
+from ._contents import is_module, is_optimizer, ours
 from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument, Row, is_number, varying
-from ._outside import Unsupported
+from ._outside import NotYet, Unsupported
 from ._recent import Recent, recent
-from ._roots import Found, is_module, is_optimizer, ours
+from ._roots import Found
 from ._strays import MoreState
 from ._trace import Trace
 from ._tree import Leaves, containers, flatten
@@ -35,10 +36,6 @@ _HERE = Path(__file__).resolve().parent.parent
 _JAX = Path(jax.__file__).resolve().parent
 _NEEDS_VALUE = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 _MANY = 8
-
-
-class _NotYet(Exception):
-    """A lazy module has no parameters yet: the first call, which makes them, runs eagerly."""
 
 
 class _Scope(threading.local):
@@ -71,7 +68,7 @@ class Compiled:
         self._constant: set = set()
         self._varying: dict = {}
         self._warned: set = set()
-        self._resized = 0
+        self._resized = self._waits = 0
         self._bound: Any = None
         self._waited: weakref.WeakSet = weakref.WeakSet()
 
@@ -168,19 +165,24 @@ class Compiled:
             numbers = [n for n in numbers if is_number(n.get(leaves))]
             try:
                 entry = self._trace(leaves, args, kwargs, numbers)
-            except _NotYet:
+            except NotYet:
+                self._waits += 1
+                if self._waits > _MANY and not self.entries:
+                    return self._give_up(key, "something new is put into a cache by every call")
                 return None
             except Unsupported as error:
                 if self.fullgraph:
                     raise NotImplementedError(f"compile({self.name}, fullgraph=True): {error}") from None
                 return self._give_up(key, str(error))
-            except _NEEDS_VALUE as error:
+            except Exception as error:
                 if numbers:
                     # A number that Python looks at cannot be an input: from now on each value has its own program.
                     for where, name in [k for k in self._varying if k[0] is None or k[0] == key]:
                         del self._varying[where, name]
                         self._constant.add((where, name))
                     continue
+                if not isinstance(error, _NEEDS_VALUE):
+                    raise
                 where = _user_line(error)
                 if self.fullgraph:
                     raise NotImplementedError(
@@ -218,13 +220,13 @@ class Compiled:
             if id(container) not in known:
                 found.watched.pop(id(container), None)
         if any(lazy() for m in found.modules.values() if (lazy := getattr(m, "has_uninitialized_params", None))):
-            raise _NotYet
+            raise NotYet
         for optimizer in found.optimizers.values():
             # An optimizer whose rule is the user's makes its state when it is stepped for the first time.
             theirs = not hasattr(optimizer, "_prepare") and not ours(type(optimizer))
             if theirs and not optimizer.state and optimizer not in self._waited:
                 self._waited.add(optimizer)
-                raise _NotYet
+                raise NotYet
         from ..random.generator import default_generator
 
         found.add_storage(default_generator.key_storage())
@@ -244,7 +246,7 @@ class Compiled:
                 self._resized += 1
                 if self._resized > _MANY:
                     raise Unsupported("the size of a tensor outside changes on every call", "Create it at full size.")
-                raise _NotYet
+                raise NotYet
             inputs = {n.place for n in numbers if isinstance(n, Argument)}
             static = [(i, v) for i, v in enumerate(leaves.numbers) if i not in inputs]
             entry = Entry(result, leaves, static)

@@ -15,7 +15,7 @@ from .._graph.modes import state
 from .._graph.node import Node
 from .._tensor.tensor import Tensor
 from . import _split
-from ._roots import MISSING, is_plain
+from ._contents import MISSING, is_plain
 from ._tree import Leaves, flatten
 
 _FEWEST = 3

@@ -9,13 +9,17 @@ import collections
 import operator
 
 from .._tensor.tensor import Tensor
+from ._contents import MISSING, is_plain, same
 from ._numbers import look_up
-from ._roots import MISSING, is_plain
 
 # Attributes that belong to the machinery: they are compared as structure, or do not matter.
 STRUCTURE = ("_parameters", "_buffers", "_modules")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 INTERNAL = frozenset({*STRUCTURE, *HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
+
+
+class NotYet(Exception):
+    """Something is made by the first call, which runs eagerly: the parameters of a lazy module, what a cache holds."""
 
 
 class Unsupported(Exception):
@@ -30,12 +34,52 @@ class Unsupported(Exception):
         super().__init__(f"{reason}. {remedy}")
 
 
+class Others:
+    """Arrays that are no tensors, and caches of functions, for the length of a trace.
+
+    Args:
+        found: what a function can reach.
+    """
+
+    def __init__(self, found):
+        self._arrays = [(a, a.copy() if hasattr(a, "dtype") else bytes(a)) for a in found.arrays if _writable(a)]
+        self._caches = [(cache, cache.cache_info().currsize) for cache in found.caches]
+
+    def written(self) -> str | None:
+        """What the function wrote there; None for nothing."""
+        for now, before in self._arrays:
+            if bytes(now) != bytes(before):
+                return f"a {type(now).__name__} outside the function"
+        return None
+
+    def forget(self) -> bool:
+        """Empty caches of functions that hold something of the trace; whether there were any."""
+        grown = [cache for cache, size in self._caches if cache.cache_info().currsize > size]
+        for cache in grown:
+            cache.cache_clear()
+        return bool(grown)
+
+    def put_back(self) -> None:
+        """The trace is over."""
+        for now, before in self._arrays:
+            if bytes(now) != bytes(before):
+                memoryview(now).cast("B")[:] = memoryview(before).cast("B")
+
+
+def _writable(value) -> bool:
+    view = memoryview(value) if not getattr(getattr(value, "dtype", None), "hasobject", False) else None
+    return view is not None and not view.readonly and view.c_contiguous
+
+
 def check_names(trace) -> None:
     """Refuse what sets variables outside, and options of optimizers."""
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
         if now is not value and not any(now is traced for traced in trace.traced_numbers):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
+    written = trace.others.written()
+    if written is not None:
+        raise Unsupported(f"{written} is written", "Keep what changes in a tensor, or write it outside.")
     added = trace.groups.added()
     if added is not None:
         raise Unsupported(f"an optimizer is given the attribute '{added}'", "Set it in the optimizer's __init__.")
@@ -98,10 +142,6 @@ def _written(trace, where, before, owner, outputs, slots) -> None:
 def _called(trace, module) -> str:
     path = trace.found.names.get(id(module))
     return f"module '{path}'" if path else f"the {type(module).__name__}"
-
-
-def same(a, b) -> bool:
-    return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
 def restore(container, before) -> None:

@@ -9,53 +9,39 @@ import collections
 import dis
 import functools
 import inspect
+import operator
+import os
 import sys
 import types
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
-from .. import _device, dtypes
 from .._hooks import Hook
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
+from ._contents import (
+    ARRAYS,
+    BAGS,
+    MISSING,
+    ODD,
+    OPAQUE,
+    PLAIN,
+    asks_itself,
+    inside,
+    is_module,
+    is_optimizer,
+    moves_on,
+    ours,
+    slots,
+)
 from ._groups import OF_ALL, tables
 
-_HOME = __name__.rpartition(".compiler")[0]
 _DEEP = 8
 LONG = 1000
-_PLAIN = (
-    bool, int, float, complex, str, bytes, type(None), np.number, np.bool_, dtypes.dtype, dtypes.Size, _device.device
-)  # fmt: skip
-_OPAQUE = (types.ModuleType, type, types.BuiltinFunctionType)
+_BY_TEXT = frozenset({"environ", "eval", "exec", "getenv", "globals", "import_module", "modules"})
+_MAKE = frozenset({"__init__", "__new__"})
 _ANY = frozenset({"__dict__", "__getattribute__", "attrgetter", "eval", "exec", "getattr", "hasattr", "vars"})
 _NOT_CALLED = frozenset({"__init__", "__new__", "__del__", "__repr__", "__init_subclass__", "__class__"})
-_BAGS = frozenset({"argparse", "collections", "types"})  # their classes hold what users put there
-MISSING = type("Missing", (), {"__repr__": lambda self: "(missing)"})()
-
-
-def is_module(value) -> bool:
-    """Whether it is an ``nn.Module``."""
-    return hasattr(type(value), "named_parameters") and "_parameters" in getattr(value, "__dict__", ())
-
-
-def is_optimizer(value) -> bool:
-    """Whether it is an ``optim.Optimizer``."""
-    return hasattr(type(value), "add_param_group") and "param_groups" in getattr(value, "__dict__", ())
-
-
-def is_plain(value) -> bool:
-    """Whether it is compared by value and cannot change."""
-    if isinstance(value, (tuple, frozenset)):
-        return all(map(is_plain, value))
-    return isinstance(value, _PLAIN)
-
-
-def ours(function) -> bool:
-    """Whether a function is rushlight's or the library's of Python or JAX: what it refers to does not change."""
-    home = (getattr(function, "__module__", None) or "").partition(".")[0]
-    return home in {_HOME, "jax", "numpy", "builtins", "torch"} or home in sys.stdlib_module_names
 
 
 class Found:
@@ -87,7 +73,13 @@ class Found:
         self._kinds: dict = {}
         self._own: set[int] = set()
         self._named: set[int] = set()
+        self._called: dict = {}
+        self._any = False
         self.asked: set | None = None
+        self.code: list = []
+        self.objects: list = []
+        self.arrays: list = []
+        self.caches: list = []
 
     def add_storage(self, storage: Storage) -> None:
         self.storages.setdefault(id(storage), storage)
@@ -129,6 +121,11 @@ class Found:
                 self.visit(value, 1)
         for state in list(optimizer.state.values()):
             self.visit(state, 1)
+        own = vars(optimizer)  # a method may be put there in the place of the class's
+        self.watched[id(own)] = own
+        self._own.add(id(own))
+        self._named.add(id(own))
+        self._edges.setdefault(id(optimizer), []).append((None, id(own)))
         for cell in getattr(optimizer, "_cells", {}).values():
             self.visit(getattr(cell, "vector", None), 1)  # the numbers of a group
         self._inside -= 1
@@ -154,6 +151,13 @@ class Found:
         if not isinstance(code, types.CodeType) or id(function) in self._functions:
             return
         self._functions[id(function)] = function
+        self.code.append((function, code))
+        if vars(function):
+            self._look_at_attributes(vars(function), depth)
+        for name in _imported(code):
+            self._add_members(sys.modules.get(name), _attributes(code), depth)
+        if not _BY_TEXT.isdisjoint(_attributes(code)):
+            self._add_by_text(function, code, depth)
         for cell, name in zip(function.__closure__ or (), code.co_freevars):
             try:
                 value = cell.cell_contents
@@ -161,6 +165,7 @@ class Found:
                 continue
             self.globals.append((cell, name, value))
             self.visit(value, depth, name)
+            self._may_make(value)
             self._add_members(value, _attributes(code), depth)
         for name in ("__defaults__", "__kwdefaults__"):
             value = getattr(function, name, None)
@@ -169,10 +174,30 @@ class Found:
                 self.visit(value, depth)
         for name in _names(code):
             value = function.__globals__.get(name, MISSING)
-            if value is not MISSING and not isinstance(value, _OPAQUE):
+            if value is not MISSING and not isinstance(value, OPAQUE):
                 self.globals.append((function.__globals__, name, value))
                 self.visit(value, depth, name)
+            self._may_make(value)
             self._add_members(value, _attributes(code), depth)
+
+    def _may_make(self, value) -> None:
+        """Note a class that a function refers to."""
+        if isinstance(value, type) and not _foreign(value):
+            self._called[value] = self._kinds[value] = None
+
+    def _add_by_text(self, function, code, depth: int) -> None:
+        """What a function may reach through ``globals()``, ``eval``, ``os.environ`` or ``sys.modules``."""
+        names = _attributes(code)
+        if "environ" in names or "getenv" in names:
+            self.visit(os.environ._data, depth)  # pyright: ignore[reportAttributeAccessIssue]
+        if "modules" in names or "import_module" in names:
+            for text in filter(sys.modules.get, _texts(code)):
+                self._add_members(sys.modules[text], names, depth)
+        if not {"globals", "eval", "exec"}.isdisjoint(names):
+            for name, value in list(function.__globals__.items()):
+                if name[:2] != "__" and not isinstance(value, OPAQUE):
+                    self.globals.append((function.__globals__, name, value))
+                    self.visit(value, depth, name)
 
     def add_method(self, owner, function, depth: int) -> None:
         """Look through a function of a class, and through what it may reach by a name of the class."""
@@ -187,7 +212,7 @@ class Found:
             owner = type(owner)
         for name in names:
             for home in owner.__mro__ if isinstance(owner, type) else (owner,):
-                if name in vars(home) and (id(home), name) not in self._functions and not _foreign(home):
+                if name in vars(home) and (id(home), name) not in self._functions and _may_change(home, name):
                     self._functions[id(home), name] = home
                     self._add_member(home, name, names, depth)
 
@@ -197,7 +222,8 @@ class Found:
             plain = value.__func__
         elif isinstance(value, property):
             plain = value.fget
-        if isinstance(value, _OPAQUE):
+        if isinstance(value, OPAQUE):
+            self._may_make(value)
             self._add_members(value, names, depth)
         elif inspect.isfunction(plain) or plain is value:
             if name[:2] != "__":
@@ -212,6 +238,7 @@ class Found:
         for tensor in list(self.tensors.values()):
             for name, value in _added(tensor):
                 self.visit(value, 1, name)
+        self._kinds[Tensor] = None
         count = -1
         while count != len(self._functions):
             count = len(self._functions)
@@ -219,8 +246,8 @@ class Found:
             codes = [code for code in codes if isinstance(code, types.CodeType)]
             self.asked = {"forward"}.union(*map(_attributes, codes))
             for kind in list(self._kinds):
-                self._add_members(kind, (*self.asked, *_special(kind)), 1)
-        if not _ANY.isdisjoint(self.asked or ()):
+                self._add_members(kind, (*self.asked, *_special(kind, kind in self._called)), 1)
+        if self._any or not _ANY.isdisjoint(self.asked or ()):
             self.asked = None
         held = [(t, pair) for t in self.tensors.values() for pair in _added(t)]
         held += [(o, pair) for o in self.optimizers.values() for pair in self._own_of(o)]
@@ -250,7 +277,9 @@ class Found:
         """Look for state in a value and in what it holds."""
         if isinstance(value, types.BuiltinMethodType):
             value = value.__self__
-        if isinstance(value, (*_PLAIN, *_OPAQUE)):
+        if isinstance(value, (*PLAIN, *OPAQUE)):
+            if isinstance(value, OPAQUE[:2]) and not _foreign(value):
+                self._kinds[value] = None
             return
         self._edges.setdefault(self._parent, []).append((attribute, id(value)))
         if id(value) in self._seen:
@@ -282,7 +311,15 @@ class Found:
             for item in list(value):
                 self.visit(item, depth + 1)
         elif isinstance(value, functools.partial):
-            self.visit([value.func, value.args, value.keywords], depth + 1)
+            for part in (value.func, value.args, value.keywords):
+                self.visit(part, depth + 1)
+        elif isinstance(value, ODD) or moves_on(value):
+            if not self._inside:
+                self.watched[id(value)] = value
+            if isinstance(value, ARRAYS):
+                self.arrays.append(value)
+            elif isinstance(value, ODD):
+                self.visit(inside(value), depth + 1)
         elif inspect.ismethod(value):
             owner = value.__self__
             self.visit(owner, depth + 1)
@@ -295,32 +332,38 @@ class Found:
                 self.visit(value.__wrapped__, depth + 1)
         elif type(value) is Hook:
             self.visit(value.function, depth + 1)
+        elif isinstance(value, (operator.attrgetter, operator.methodcaller)):
+            self._any = True
         else:
             self._look_at_object(value, depth)
 
     def _look_at_object(self, value, depth: int) -> None:
         kind = type(value)
-        inside = ours(kind) and kind.__module__ not in _BAGS
-        if not inside:
+        within = ours(kind) and kind.__module__ not in BAGS
+        if hasattr(kind, "cache_clear") and hasattr(kind, "cache_info"):
+            self.caches.append(value)
+        if not within:
             self._kinds[kind] = None
-            for name in _slots(kind):
+            self.objects.append((value, kind))
+            for name in slots(kind):
                 item = getattr(value, name, MISSING)
                 if item is not MISSING:
                     self.globals.append((value, name, item))
                     self.visit(item, depth + 1, name, name)
         if hasattr(value, "__dict__"):
-            if inside and hasattr(kind, "key_storage"):
+            if within and hasattr(kind, "key_storage"):
                 self.add_storage(value.key_storage())
-            if inside and hasattr(kind, "_make_state"):
+            if within and hasattr(kind, "_make_state"):
                 value._make_state()
-            self._inside += inside
-            self._look_at_attributes(vars(value), depth + 1)
-            self._inside -= inside
+            self._inside += within
+            self._look_at_attributes(vars(value), depth + 1, asks_itself(kind))
+            self._inside -= within
 
-    def _look_at_attributes(self, own: dict, depth: int) -> None:
+    def _look_at_attributes(self, own: dict, depth: int, whole: bool = False) -> None:
         """Look through the attributes of an object."""
         self._seen[id(own)] = own
-        self._own.add(id(own))
+        if not whole:
+            self._own.add(id(own))
         self._edges.setdefault(self._parent, []).append((None, id(own)))
         if depth < _DEEP:
             self._watch(own)
@@ -329,7 +372,7 @@ class Found:
                 self._named.add(id(own))
             self._parent = id(own)
             for key, item in list(own.items()):
-                self.visit(item, depth + 1, key, key)
+                self.visit(item, depth + 1, key, None if whole else key)
 
 
 @functools.lru_cache(maxsize=512)
@@ -358,21 +401,37 @@ def _added(tensor) -> list:
 
 
 @functools.lru_cache(maxsize=512)
-def _slots(kind) -> tuple:
-    """The attributes that objects of a user's class keep in slots."""
-    names = []
-    for home in kind.__mro__:
-        own = vars(home).get("__slots__", ()) if not ours(home) else ()
-        for name in (own,) if isinstance(own, str) else own:
-            private = name[:2] == "__" and name[-2:] != "__"
-            names.append(f"_{home.__name__.lstrip('_')}{name}" if private else name)
-    return tuple(dict.fromkeys(n for n in names if n not in ("__dict__", "__weakref__")))
+def _imported(code) -> tuple:
+    """The modules that a function's code imports while it runs."""
+    names = [i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            names += _imported(const)
+    return tuple(dict.fromkeys(names))
 
 
-def _special(kind) -> list:
-    """The methods of a user's class that are called without being named."""
-    homes = [home for home in kind.__mro__ if not _foreign(home)]
-    return [n for home in homes for n in vars(home) if n[:2] == "__" and n not in _NOT_CALLED]
+def _texts(code) -> list:
+    """The texts in a function's code, functions inside it included."""
+    found = [const for const in code.co_consts if isinstance(const, str)]
+    return found + [t for const in code.co_consts if isinstance(const, types.CodeType) for t in _texts(const)]
+
+
+def _special(kind, made: bool = False) -> list:
+    """The methods of a user's class that are called without being named.
+
+    Args:
+        kind: the class, or a module of Python, which has none.
+        made: functions may make objects of the class.
+    """
+    homes = [home for home in getattr(kind, "__mro__", ()) if not _foreign(home)]
+    skipped = _NOT_CALLED - _MAKE if made else _NOT_CALLED
+    return [n for home in homes for n in vars(home) if n[:2] == "__" and n not in skipped]
+
+
+def _may_change(home, name: str) -> bool:
+    """Whether an attribute of a class or module is a user's: all of theirs are, and functions put on others."""
+    value = vars(home)[name]
+    return not _foreign(home) or (inspect.isfunction(value) and not ours(value))
 
 
 def _foreign(home) -> bool:
@@ -381,23 +440,6 @@ def _foreign(home) -> bool:
         place = getattr(home, "__file__", None) or ""
         return ours(SimpleNamespace(__module__=home.__name__)) or "site-packages" in place
     return ours(home)
-
-
-def fingerprint(value, depth: int = 0) -> Any:
-    """What a mutable value looks like now, for a later comparison: plain contents by value, the rest by identity."""
-    if isinstance(value, _PLAIN):
-        return type(value), value
-    if isinstance(value, Tensor) or is_module(value) or isinstance(value, _OPAQUE) or depth > 3:
-        return id(value)
-    if isinstance(value, dict):
-        return "dict", tuple([(id(k) if not is_plain(k) else k, fingerprint(v, depth + 1)) for k, v in value.items()])
-    if isinstance(value, (list, tuple)):
-        return "list", tuple([fingerprint(v, depth + 1) for v in value])
-    if isinstance(value, (set, frozenset)):
-        return "set", frozenset(v if is_plain(v) else id(v) for v in value)
-    if callable(value) or not hasattr(value, "__dict__") or is_optimizer(value):
-        return id(value)
-    return id(value), fingerprint(vars(value), depth + 1)
 
 
 def items_of(container, asked) -> list:

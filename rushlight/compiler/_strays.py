@@ -12,7 +12,7 @@ from jax.core import Tracer
 
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
-from ._outside import Unsupported
+from ._outside import NotYet, Unsupported
 
 
 class MoreState(Exception):
@@ -72,6 +72,8 @@ def check_escapes(trace) -> None:
     if alive:
         gc.collect()
         alive = _alive(trace)
+    if alive and trace.others.forget():
+        raise NotYet
     if alive:
         raise Unsupported(
             f"a tensor of shape {list(alive[0].array.shape)} made inside is kept outside (in a list, a "

@@ -6,10 +6,8 @@ May import the tensor cell, the tape, modes and jax; the entry it fills is a pla
 from __future__ import annotations
 
 import functools
-import io
 import types
 import weakref
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,13 +21,14 @@ from .._hooks import changes
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from . import _split
+from ._asking import answering
 from ._bundles import rushlight_stack_rows, rushlight_take_row
+from ._contents import MISSING, Contents, is_module, is_plain, iterates, moves_on, ours, settled
 from ._groups import Groups
 from ._moving import find_data
 from ._numbers import look_up, put
-from ._outside import INTERNAL, STRUCTURE, Unsupported, check_names, find_slots, put_back, restore
+from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_slots, put_back, restore
 from ._record import recording
-from ._roots import MISSING, fingerprint, is_module, is_plain, ours
 from ._strays import check_escapes, look_for_more, strangers
 from ._streams import Streams
 from ._tree import replace_numbers, take_apart
@@ -52,7 +51,7 @@ class Trace:
         self.found, self.leaves, self.numbers, self.watch, self.outer = found, leaves, numbers, watch, outer
         self.rows: dict = {}
         self.reads: dict = {}
-        self.odd: list = []
+        self.odd: dict = {}
         self.visited: dict = {}
         self.before: list = []
         self.after: list = []
@@ -87,11 +86,22 @@ class Trace:
             if number is not None:
                 return number
             self.reads.setdefault(key, (module, name, value))
-        elif isinstance(value, (Tensor, Node)) or is_module(value) or callable(value):
+        elif isinstance(value, (Tensor, Node)) or is_module(value) or (callable(value) and settled(value)):
             self.reads.setdefault((id(module), name), (module, name, value))
         elif not isinstance(value, Tracer):
-            self.odd.append((own, name, fingerprint(value)))
+            self._note(own, name, value)
         return value
+
+    def _note(self, own: dict, name: str, value) -> None:
+        """Note that a mutable value was read.
+
+        Raises:
+            Unsupported: it is an iterator, or holds one.
+        """
+        if (id(own), name) not in self.odd:
+            if Contents(value, self.found.asked).moving or moves_on(value):
+                raise Unsupported(*_iterator(name))
+            self.odd[id(own), name] = own, name
 
     def missing(self, module, name: str) -> None:
         """Note that a module was asked for an attribute it does not have."""
@@ -143,7 +153,7 @@ class Trace:
         if is_plain(value):
             self.options.setdefault(key, (group.real, name, value))
         else:
-            self.odd.append((group.real, name, fingerprint(value)))
+            self._note(group.real, name, value)
         return value
 
     def refuse(self, reason: str, remedy: str) -> None:
@@ -191,11 +201,11 @@ class Trace:
             Unsupported, MoreState, and whatever the function raises.
         """
         for _, name, value in self.found.globals:
-            if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
-                raise Unsupported(
-                    f"'{name}' is an iterator, which moves on with every call",
-                    "Take the next item outside and give it as an argument.",
-                )
+            if iterates(value):
+                raise Unsupported(*_iterator(name))
+        for value, _ in self.found.to_watch():
+            if moves_on(value):
+                raise Unsupported(*_iterator(type(value).__name__))
         self.states = list(self.found.storages.values())
         self.owners = list(self.found.tensors.values())
         self.places = {id(s): i for i, s in enumerate(self.states)}
@@ -214,6 +224,7 @@ class Trace:
         kept_containers = self._kept_containers = [
             (c, c.copy()) for c in self.found.containers.values() if id(c) not in own_dicts
         ]
+        self.others = Others(self.found)
         count, previous, modes = changes.count, state.trace, (state.grad, state.inference)
         real = [s.array for s in self.states]
         for group in _equal_scalars(self.found.optimizers.values()) if self.outer is None else ():
@@ -255,6 +266,7 @@ class Trace:
                 if look_up(home, name) is not value:
                     put(home, name, value)
             self.groups.put_back()
+            self.others.put_back()
             drawn = streams.drawn(self.seeded) if streams is not None else None
             changes.count = max(count, changes.count)
         if drawn is not None:
@@ -297,7 +309,11 @@ class Trace:
             number.install(traced, self, values)
         if any(v is not old for v, old in zip(values, self.leaves.numbers)):
             args, kwargs = replace_numbers((args, kwargs), iter(values))
-        out = function(*args, **kwargs)
+        if any(n.key[0] != "row" for n in self.numbers):
+            with answering(f for f, _ in self.found.code):
+                out = function(*args, **kwargs)
+        else:
+            out = function(*args, **kwargs)
         outputs = self._collect(out, marks, arguments, result)
         if self.watch is not None:
             self.watch.finish()
@@ -425,6 +441,13 @@ class Trace:
             if grad is not None:
                 result.leaves.append((i, len(outputs)))
                 outputs.append(grad)
+
+
+def _iterator(name: str) -> tuple:
+    return (
+        f"'{name}' is an iterator, which moves on with every call",
+        "Take the next item outside and give it as an argument.",
+    )
 
 
 def _freed(edge) -> bool:

@@ -58,7 +58,16 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
     if isinstance(value, (tuple, list)):
         return "list", kind, tuple([flatten(v, leaves, f"{name}[{i}]") for i, v in enumerate(value)])
     if isinstance(value, dict):
-        return "dict", kind, tuple([(k, flatten(v, leaves, f"{name}[{k!r}]")) for k, v in value.items()])
+        return (
+            "dict",
+            kind,
+            tuple(
+                [
+                    (k if type(k) is str else (type(k), k), flatten(v, leaves, f"{name}[{k!r}]"))
+                    for k, v in value.items()
+                ]
+            ),
+        )
     if kind is slice:
         return "slice", kind, tuple([flatten(v, leaves, name) for v in (value.start, value.stop, value.step)])
     if kind is np.ndarray:

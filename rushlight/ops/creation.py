@@ -67,6 +67,8 @@ def _finish(array, device, requires_grad, out=None, name="") -> Any:
     if requires_grad and array.dtype.kind in "biu":
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     made = Tensor._of(array, device, False)
+    if state.trace is not None:
+        state.trace.bear(made)
     if out is not None:
         return write_out(name, made, out)
     if requires_grad:
