@@ -381,6 +381,10 @@ class Entry:
         held: dict = {}
         for where, name, at, kind, device in self.result.slots:
             where[name] = held[at] = held[at] if at in held else kind._of(outs[place[at]], device)
+        for own, name, value in self.result.assigned:
+            if own.get(name, MISSING) is not value:
+                own[name] = value
+                changes.count += 1
         made = self._wrap(outs, tensors, numbers)
         for action in self.after:
             action()

@@ -132,7 +132,15 @@ def run_stack(trace, stack, args, kwargs):
             now = twin.__dict__.get(name, MISSING)
             if now is not value and not (is_plain(value) and is_plain(now) and now == value):
                 return None
-    if inner.odd or result.slots or result.grads or inner.before or inner.after or len(result.kinds) != 1:
+    if (
+        inner.odd
+        or result.slots
+        or result.assigned
+        or result.grads
+        or inner.before
+        or inner.after
+        or len(result.kinds) != 1
+    ):
         return None
     for key, read in inner.reads.items():
         trace.reads.setdefault(key, read)

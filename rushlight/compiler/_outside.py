@@ -17,6 +17,9 @@ STRUCTURE = ("_parameters", "_buffers", "_modules")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 INTERNAL = frozenset({*STRUCTURE, *HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
 
+# What a function may set attributes of modules to: numbers would count calls, which no program does.
+MARKS = (bool, str, type(None))
+
 
 class NotYet(Exception):
     """Something is made by the first call, which runs eagerly: the parameters of a lazy module, what a cache holds."""
@@ -108,6 +111,12 @@ def find_slots(trace, outputs) -> list:
     return slots
 
 
+def find_marks(trace) -> list:
+    """The attributes of modules that were set to plain values, as ``train()`` does: ``(attributes, name, value)``."""
+    held = [(own, name, own.get(name, MISSING)) for (_, name), own in trace.assigned.items()]
+    return [mark for mark in held if isinstance(mark[2], MARKS)]
+
+
 def _holds(container, before) -> bool:
     """Whether a list, deque or set holds what it held; sets have no order that lasts."""
     if isinstance(container, set):
@@ -122,6 +131,8 @@ def _written(trace, where, before, owner, outputs, slots) -> None:
         if name in INTERNAL or (name in before and before[name] is value):
             continue
         if any(value is traced for traced in trace.traced_numbers):
+            continue
+        if isinstance(value, MARKS) and (id(where), name) in trace.assigned:
             continue
         if isinstance(value, Tensor):
             if value._edge() is not None:

@@ -1,6 +1,6 @@
-"""Owns telling a trace what modules do, every attribute that is read, every call, and what storages are written.
+"""Owns telling a trace what modules do, every attribute that is read or set, every call, and what storages are written.
 
-May import the modes and storages; the base class of modules is found where somebody has loaded it.
+May import the modes, storages and this folder; the base class of modules is found where somebody has loaded it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from .._graph.modes import state
 from .._tensor.storage import Storage
+from ._outside import MARKS
 
 # Loaded by whoever has a module; this layer does not import it.
 _MODULE = __name__.replace("compiler._record", "nn.modules.module")
@@ -26,15 +27,16 @@ class recording:
         self.base: Any = None if found is None or "__getattribute__" in vars(found.Module) else found.Module
         if self.base is not None:
             self.base.__getattribute__ = _getattribute
-            self.call, self.init = self.base.__call__, self.base.__init__
+            self.call, self.init, self.set = self.base.__call__, self.base.__init__, self.base.__setattr__
             self.base.__call__, self.base.__init__ = _calling(self.call), _making(self.init)
+            self.base.__setattr__ = _setting(self.set)
 
     def __exit__(self, *exc):
         Storage.write = self.write
         if self.base is not None:
             del self.base.__getattribute__
             # Where the class has no __call__ of its own, it inherits one again.
-            self.base.__call__, self.base.__init__ = self.call, self.init
+            self.base.__call__, self.base.__init__, self.base.__setattr__ = self.call, self.init, self.set
 
 
 def _writing(plain):
@@ -54,6 +56,15 @@ def _making(plain):
             state.trace.made[id(self)] = self
 
     return init
+
+
+def _setting(plain):
+    def setattr(self, name, value):
+        plain(self, name, value)
+        if state.trace is not None and isinstance(value, MARKS):
+            state.trace.assign(self, name)
+
+    return setattr
 
 
 def _calling(plain):

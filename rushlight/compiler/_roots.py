@@ -350,7 +350,7 @@ class Found:
                 if item is not MISSING:
                     self.globals.append((value, name, item))
                     self.visit(item, depth + 1, name, name)
-        if hasattr(value, "__dict__"):
+        if isinstance(getattr(value, "__dict__", None), dict):  # list[int] shows that of the class
             if within and hasattr(kind, "key_storage"):
                 self.add_storage(value.key_storage())
             if within and hasattr(kind, "_make_state"):

@@ -27,7 +27,17 @@ from ._contents import MISSING, Contents, is_module, is_plain, iterates, moves_o
 from ._groups import Groups
 from ._moving import find_data
 from ._numbers import look_up, put
-from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_slots, put_back, restore
+from ._outside import (
+    INTERNAL,
+    STRUCTURE,
+    Others,
+    Unsupported,
+    check_names,
+    find_marks,
+    find_slots,
+    put_back,
+    restore,
+)  # fmt: skip
 from ._record import recording
 from ._strays import check_escapes, look_for_more, strangers
 from ._streams import Streams
@@ -60,6 +70,7 @@ class Trace:
         self.rates: list = []
         self.born: list = []
         self.replaced: set = set()
+        self.assigned: dict = {}
         self.made: dict = dict(outer.made) if outer is not None else {}
         self.writes: dict = {}
         self.shared: dict = {}
@@ -71,7 +82,7 @@ class Trace:
     def read(self, module, name: str, value) -> Any:
         """Note that an attribute of a module was read; a number may come back as an input."""
         own = object.__getattribute__(module, "__dict__")
-        if id(module) in self.made:
+        if id(module) in self.made or (id(own), name) in self.assigned:
             return value
         if name not in own or name in INTERNAL:
             if name not in INTERNAL and (
@@ -112,6 +123,13 @@ class Trace:
             self.visited[id(module)] = module
         elif name not in INTERNAL:
             self.reads.setdefault((id(module), name), (module, name, MISSING))
+
+    def assign(self, module, name: str) -> None:
+        """Note that an attribute of a module was set to a plain value, as every call is to do."""
+        own = object.__getattribute__(module, "__dict__")
+        if id(module) not in self.made and name in own:
+            self.assigned[id(own), name] = own
+            self.visited[id(module)] = module
 
     def wrote(self, storage) -> None:
         """Note that a storage is about to be written."""
@@ -409,6 +427,7 @@ class Trace:
                 result.grads.append((t, len(outputs)))
                 outputs.append(now._array())
         slots = find_slots(self, outputs)
+        result.assigned = find_marks(self)
         result.slots = slots + find_data(self, slots, outputs)
         result.leaves, result.forward = [], len(outputs)
         if wanting:

@@ -12,12 +12,14 @@ from copy import deepcopy
 from typing import Any
 
 from ..._graph.modes import no_grad
+from ..._graph.modes import state as modes
 from ..._tensor.tensor import Tensor
 from ..modules.container import ModuleDict, ModuleList
 from ..modules.module import Module
 from ..parameter import Parameter
 
 _cache_enabled = 0
+_trace: Any = None  # the trace of the function that opened the block
 _cache: dict[tuple[int, str], Any] = {}
 
 
@@ -30,12 +32,13 @@ def cached() -> Iterator[None]:
         >>> with parametrize.cached():
         ...     pass
     """
-    global _cache_enabled
+    global _cache_enabled, _trace
+    outside, _trace = _trace, modes.trace
     _cache_enabled += 1
     try:
         yield
     finally:
-        _cache_enabled -= 1
+        _cache_enabled, _trace = _cache_enabled - 1, outside
         if not _cache_enabled:
             _cache.clear()
 
@@ -232,7 +235,7 @@ def _add_property(module: Module, name: str) -> None:
 
     def get(self: Any) -> Tensor:
         parametrization = self.parametrizations[name]
-        if not _cache_enabled:
+        if not _cache_enabled or modes.trace is not _trace:  # a compiled function computes it in its own program
             return parametrization()
         key = id(self), name
         if key not in _cache:
