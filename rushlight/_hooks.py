@@ -20,12 +20,20 @@ class _Changes:
 
     Attributes:
         count: goes up with every change; a program looks closer only where it differs from last time.
+        library: goes up where a name of the library itself is given another value.
+        replaced: those names, with where they are and what they stood for at first.
     """
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "library", "replaced")
 
     def __init__(self):
-        self.count = 0
+        self.count = self.library = 0
+        self.replaced: dict = {}
+
+    def replace(self, home: Any, name: str, old: Any) -> None:
+        """Note that a module or class of the library is about to hold something else under a name."""
+        self.replaced.setdefault((id(home), name), (home, old))
+        self.library += 1
 
 
 changes = _Changes()

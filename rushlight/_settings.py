@@ -1,6 +1,6 @@
 """Owns torch's process-wide switches: matrix precision, threads, determinism, warnings.
 
-May import jax, devices and the standard library.
+May import jax, devices, hooks and the standard library.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import jax
 
 from . import _device as devices
 from ._graph.modes import is_anomaly_enabled, state
+from ._hooks import changes
 
 _PRECISION = {"highest": "highest", "high": "high", "medium": "default"}
 
@@ -32,6 +33,7 @@ def set_float32_matmul_precision(precision: str) -> None:
             stacklevel=2,
         )
         return
+    changes.replace(_Switches, "precision", _Switches.precision)
     _Switches.precision = precision
     jax.config.update("jax_default_matmul_precision", _PRECISION[precision] if precision != "highest" else None)
 
@@ -56,6 +58,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
         if not warn_only:
             raise NotImplementedError(message)
         warnings.warn(message, stacklevel=2)
+    changes.replace(_Switches, "deterministic", _Switches.deterministic)
     _Switches.deterministic, _Switches.warn_only = bool(mode), bool(warn_only)
 
 

@@ -5,7 +5,6 @@ May import the tensor cell, the tape and jax.
 
 from __future__ import annotations
 
-import collections
 import operator
 import sys
 from types import SimpleNamespace
@@ -27,7 +26,6 @@ from ._node import CompiledNode
 from ._numbers import look_up
 from ._outside import HOOKS
 from ._prepared import Prepared, separate
-from ._roots import LONG, items_of, named
 
 
 def _references(storages):
@@ -85,18 +83,13 @@ class Entry:
             if (id(home), name) not in dynamic and look_up(home, name) is value
         ]
         skipped, watched = dynamic | rebound, found.to_watch()
-        self.watched = [
-            (c, len(c), [pair for pair in items_of(c, asked) if (id(c), pair[0]) not in skipped], asked)
-            for c, asked in watched
-            if isinstance(c, (dict, list, set, collections.deque))
-        ]
         self.slots, self.rebound = [], []
         # What a function asks for before it puts a tensor there decides what it does.
         self.reads = [
             r for r in self.reads
             if (id(r[0].__dict__), r[1]) not in rebound or r[2] is MISSING or is_plain(r[2])
         ]  # fmt: skip
-        self.values = Values(trace, self.reads, watched)
+        self.values = Values(trace, self.reads, watched, skipped)
         own = {id(m.__dict__) for m in found.modules.values()}
         self.starts = [
             (where, name, where.get(name, MISSING)) for where, name, *_ in self.result.slots
@@ -183,23 +176,6 @@ class Entry:
             now = look_up(home, name)
             if now is not value and not (is_plain(value) and same(now, value)):
                 return "name", home, name, value, now
-        for container, length, items, asked in self.watched:
-            if len(container) != length and (asked is None or named(container, asked) != named(items, asked)):
-                return "contents", type(container).__name__
-            if isinstance(container, (list, collections.deque)):
-                if length < LONG:
-                    for (place, value), now in zip(items, container):
-                        if now is not value and not (is_plain(value) and same(now, value)):
-                            return "contents", f"list[{place}]"
-                continue
-            if isinstance(container, set):
-                if length < LONG and not all(value in container for value, _ in items):
-                    return "contents", "set"
-                continue
-            for name, value in items:
-                now = container.get(name, MISSING)
-                if now is not value and not (is_plain(value) and same(now, value)):
-                    return "name", container, name, value, now
         for where, name, value in self.starts:
             if where.get(name, MISSING) is not value:
                 return "slot", name
@@ -362,8 +338,22 @@ class Entry:
         if self.prepared is not None:
             kept += self.prepared.get()
         numbers = {id(kind[1]): kind[1].get(leaves) for kind in self.result.kinds if kind[0] == "number"}
-        outs = self.program(donated, kept)
+        done: list = []
+        try:
+            done.extend(map(self.program, (donated,), (kept,)))  # no bytecode in between, where Ctrl-C could come in
+            self._store(done[0], tensors)
+        except BaseException:
+            if done:  # what the program was given is gone: what came of it must not be
+                self._store(done[0], tensors)
+            raise
         self.runs += 1
+        made = self._wrap(done[0], tensors, numbers)
+        for action in self.after:
+            action()
+        return self.result.build(made)
+
+    def _store(self, outs, tensors) -> None:
+        """Put what the program gives for the state into its place; doing so twice does no harm."""
         place = self.place
         for storage, where in zip(self.written, self.written_from):
             storage.array = outs[where]
@@ -385,10 +375,6 @@ class Entry:
             if own.get(name, MISSING) is not value:
                 own[name] = value
                 changes.count += 1
-        made = self._wrap(outs, tensors, numbers)
-        for action in self.after:
-            action()
-        return self.result.build(made)
 
     def storage_lists(self) -> list:
         """The lists of storages that the program takes from, gives to, and compares."""

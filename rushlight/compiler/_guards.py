@@ -11,8 +11,9 @@ from operator import is_, itemgetter
 from typing import Any
 
 from .._tensor.tensor import Tensor
-from ._contents import MISSING, Contents, ours
-from ._roots import LONG
+from ._contents import MISSING, Contents, is_plain, ours, same
+from ._library import Library
+from ._roots import LONG, items_of, named
 
 _SHORT = (dict, list, set, collections.deque)
 
@@ -24,12 +25,19 @@ class Values:
         trace: what was found and read.
         reads: ``(module, name, value)`` for what was read of modules.
         watched: containers and other values that can change, each with the names that matter.
+        skipped: pairs of the id of a dict and a name that the program takes or writes.
     """
 
-    def __init__(self, trace, reads, watched):
+    def __init__(self, trace, reads, watched, skipped):
         found = trace.found
+        self.watched = [
+            (c, len(c), [pair for pair in items_of(c, asked) if (id(c), pair[0]) not in skipped], asked)
+            for c, asked in watched
+            if isinstance(c, _SHORT)
+        ]
         self.odd = [(own, name, Contents(own.get(name), found.asked)) for own, name in trace.odd.values()]
         long = [c for c, _ in watched if isinstance(c, _SHORT) and not isinstance(c, dict)]
+        self.library = Library()
         self.long = [(c, c.copy()) for c in long if len(c) >= LONG]
         self.looks = [Contents(c, found.asked) for c, _ in watched if not isinstance(c, _SHORT)]
         self.functions = [function for function, _ in found.code]
@@ -48,10 +56,31 @@ class Values:
 
     def settle(self) -> None:
         """Take note of what modules hold: it was looked at closely."""
-        self.modules = [_held(m, names) for m, names in self._names]
+        self._read = [(m.__dict__, itemgetter(*names)) for m, names in self._names if names]
+        self._values = [read(own) for own, read in self._read]
+        self._modules = [m for m, _ in self._names]
+        self._owns = [m.__dict__ for m in self._modules]
+        self._shapes = list(map(type, self._modules)), list(map(len, self._owns))
 
     def fails(self) -> Any:
         """Why the program must not be used: None, or a tuple that ``explain`` can phrase."""
+        for container, length, items, asked in self.watched:
+            if len(container) != length and (asked is None or named(container, asked) != named(items, asked)):
+                return "contents", type(container).__name__
+            if isinstance(container, (list, collections.deque)):
+                if length < LONG:
+                    for (place, value), now in zip(items, container):
+                        if now is not value and not (is_plain(value) and same(now, value)):
+                            return "contents", f"list[{place}]"
+                continue
+            if isinstance(container, set):
+                if length < LONG and not all(value in container for value, _ in items):
+                    return "contents", "set"
+                continue
+            for name, value in items:
+                now = container.get(name, MISSING)
+                if now is not value and not (is_plain(value) and same(now, value)):
+                    return "name", container, name, value, now
         for own, name, held in self.odd:
             if held.changed(own.get(name)):
                 return "contents", name
@@ -61,6 +90,8 @@ class Values:
         for now, then in self.long:
             if len(now) != len(then) or not (now == then if isinstance(now, set) else all(map(is_, now, then))):
                 return "contents", type(now).__name__
+        if self.library.changed():
+            return "contents", "the library"
         if [f.__code__ for f in self.functions] != self.code:
             return "contents", "a function"
         if list(map(type, self.objects)) != self.kinds:
@@ -75,18 +106,10 @@ class Values:
 
     def look_closer(self) -> bool:
         """Whether something of a module may have been changed without being counted."""
-        for kind, module, own, size, read, values in self.modules:
-            if type(module) is not kind or len(own) != size:
-                return True
-            try:
-                if read is not None and read(own) != values:
-                    return True
-            except KeyError:
-                return True
-        return False
-
-
-def _held(module, names) -> tuple:
-    own = module.__dict__
-    read = itemgetter(*names) if names else None
-    return type(module), module, own, len(own), read, None if read is None else read(own)
+        kinds, sizes = self._shapes
+        if list(map(len, self._owns)) != sizes or list(map(type, self._modules)) != kinds:
+            return True
+        try:
+            return [read(own) for own, read in self._read] != self._values
+        except KeyError:
+            return True

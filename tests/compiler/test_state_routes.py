@@ -332,6 +332,37 @@ def code_and_attributes_of_functions():
     )  # fmt: skip
 
 
+@route
+def names_of_the_library():
+    model, kept, sine = nn.ReLU(), nn.functional.relu, torch.sin
+    torch.Tensor.of_a_test = lambda x: x * 2
+
+    def replace():
+        nn.functional.relu = lambda x, inplace=False: x * 100
+
+    def put_back():
+        nn.functional.relu = kept
+        torch.sin = lambda x: x * 7
+
+    def both():
+        torch.sin = sine
+        torch.set_float32_matmul_precision("high")
+
+    def none():
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.benchmark = True
+
+    def last():
+        torch.backends.cudnn.benchmark = False
+        torch.Tensor.of_a_test = lambda x: x * 3
+
+    def read(x):
+        out = model(x) + torch.sin(x) * len(torch.get_float32_matmul_precision()) + x.of_a_test()
+        return out * (5 if torch.backends.cudnn.benchmark else 2)
+
+    return read, replace, put_back, both, none, last
+
+
 @pytest.mark.parametrize("name", ROUTES)
 def test_a_value_that_changes(name):
     plain, *changes = ROUTES[name]()
@@ -443,34 +474,3 @@ def test_what_is_written_into_an_array_is_written_once_for_every_call():
     with pytest.warns(UserWarning, match="ndarray outside the function is written"):
         found = [compiled(torch.ones(1)).item()]
     assert found + [compiled(torch.ones(1)).item() for _ in range(2)] == [1.0, 2.0, 3.0]
-
-
-ASKED = {
-    "isinstance": lambda x, k: x * k if isinstance(k, (int, float)) else x * 100,
-    "type": lambda x, k: x * k if type(k) in (float, int) and isinstance(type(k), type) else x * 100,
-    "of a result": lambda x, k: x * k if isinstance(k * 2, (int, float)) else x * 100,
-    "key": lambda x, k: x * {1: 2.0, 2: 3.0, 3: 4.0}.get(k, 50.0),
-    "text": lambda x, k: x * {"k1": 2.0, "k2": 3.0, "k3": 4.0}.get(f"k{k}", 50.0),
-    "format": lambda x, k: x * float(f"{k:.2f}"),
-    "parsed": lambda x, k: x * float("{0}".format(k)),  # noqa: UP030, UP032
-    "set": lambda x, k: x * len({k, 1, 2}),
-}
-
-
-@pytest.mark.parametrize("name", ASKED)
-def test_what_python_asks_of_a_number_that_varies(name):
-    compiled = torch.compile(ASKED[name], fullgraph=True)
-    for k in (1, 2, 3, 1, 1.0, 2.5, 3.5, 4.5):
-        assert compiled(torch.ones(1), k).tolist() == ASKED[name](torch.ones(1), k).tolist(), k
-    assert "isinstance" not in globals() and "type" not in globals()
-
-
-def test_numbers_that_python_only_asks_the_type_of_stay_inputs():
-    compiled = torch.compile(ASKED["isinstance"], fullgraph=True)
-    assert [compiled(torch.ones(1), k).item() for k in (1.0, 2.0, 3.0, 4.0)] == [1.0, 2.0, 3.0, 4.0]
-    assert torch.compile.explain(compiled).compiles == 2
-
-
-def test_keys_of_other_types():
-    compiled = torch.compile(lambda d: next(iter(d)) * d[1].long())
-    assert [compiled({k: torch.ones(1)}).dtype for k in (1, 1.0)] == [torch.int64, torch.float32]
