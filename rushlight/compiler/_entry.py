@@ -76,7 +76,7 @@ class Entry:
         found = trace.found
         dynamic = {n.key for n in self.numbers}
         self.reads = [r for key, r in trace.reads.items() if key not in dynamic]
-        rebound = {(id(where), name) for where, name, *_ in self.result.slots}
+        rebound = {(id(where), name) for where, name, *_ in (*self.result.slots, *self.result.histories)}
         self.names = [
             (home, name, value)
             for home, name, value in found.globals
@@ -102,7 +102,8 @@ class Entry:
                         self.slots.append((table, name, value))
         for where, name, *_ in self.result.slots:
             value = where.get(name)
-            if isinstance(value, Tensor) and id(value._storage) in trace.places:
+            held = isinstance(value, Tensor) and id(value._storage) in trace.places
+            if held and (id(where), name) not in self.result.unread:
                 self.rebound.append((where, name, trace.places[id(value._storage)], _kind(value)))
         moving = {at for _, _, at, _ in self.rebound}
         replaced = {id(where.tensor) for where, *_ in self.result.slots if isinstance(where, Data)}
@@ -348,6 +349,8 @@ class Entry:
             raise
         self.runs += 1
         made = self._wrap(done[0], tensors, numbers)
+        for where, name, at in self.result.histories:
+            where[name] = made[at]
         for action in self.after:
             action()
         return self.result.build(made)

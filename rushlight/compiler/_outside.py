@@ -94,9 +94,16 @@ def check_names(trace) -> None:
         )
 
 
-def find_slots(trace, outputs) -> list:
-    """Tensors that were put into attributes of modules: they are put there on every call."""
+def find_slots(trace, outputs) -> tuple[list, list, set]:
+    """Tensors that were put into attributes of modules: they are put there on every call.
+
+    Returns:
+        tuple: those without a history, as ``(attributes, name, output, class, device)``, and those with one, which are
+            results like any other, as ``(attributes, name, tensor)``; and which held something that nobody asked for.
+    """
     slots: list = []
+    histories: list = []
+    unread: set = set()
     for container, before in trace._kept_containers:
         if isinstance(container, dict):
             _written(trace, container, before, "an object or dict", outputs, slots)
@@ -106,9 +113,18 @@ def find_slots(trace, outputs) -> list:
                 "Return what it is to hold instead.",
             )
     for m, own, tables in trace._kept:
-        for where, before in ((m.__dict__, own), *zip((m.__dict__[s] for s in STRUCTURE), tables)):
+        for name, value in list(m.__dict__.items()):
+            if isinstance(value, Tensor) and name in own and own[name] is not value:
+                if trace.reads.get((id(m), name), (MISSING,))[-1] is own[name]:
+                    continue
+                unread.add((id(m.__dict__), name))
+                if value._edge() is not None:
+                    histories.append((m.__dict__, name, value))
+                    m.__dict__[name] = own[name]
+        _written(trace, m.__dict__, own, _called(trace, m), outputs, slots)
+        for where, before in zip((m.__dict__[s] for s in STRUCTURE), tables):
             _written(trace, where, before, _called(trace, m), outputs, slots)
-    return slots
+    return slots, histories, unread
 
 
 def find_marks(trace) -> list:

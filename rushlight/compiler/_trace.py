@@ -27,17 +27,7 @@ from ._contents import MISSING, Contents, is_module, is_plain, iterates, moves_o
 from ._groups import Groups
 from ._moving import find_data
 from ._numbers import look_up, put
-from ._outside import (
-    INTERNAL,
-    STRUCTURE,
-    Others,
-    Unsupported,
-    check_names,
-    find_marks,
-    find_slots,
-    put_back,
-    restore,
-)  # fmt: skip
+from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_marks, find_slots, put_back, restore
 from ._record import recording
 from ._strays import check_escapes, look_for_more, strangers
 from ._streams import Streams
@@ -97,6 +87,8 @@ class Trace:
             if number is not None:
                 return number
             self.reads.setdefault(key, (module, name, value))
+        elif isinstance(value, Tensor) and id(value) not in self.found.tensors and isinstance(value._array(), Tracer):
+            pass  # the function put it there itself
         elif isinstance(value, (Tensor, Node)) or is_module(value) or (callable(value) and settled(value)):
             self.reads.setdefault((id(module), name), (module, name, value))
         elif not isinstance(value, Tracer):
@@ -426,7 +418,8 @@ class Trace:
                     )
                 result.grads.append((t, len(outputs)))
                 outputs.append(now._array())
-        slots = find_slots(self, outputs)
+        slots, histories, result.unread = find_slots(self, outputs)
+        result.histories = [(where, name, visit(value)) for where, name, value in histories]
         result.assigned = find_marks(self)
         result.slots = slots + find_data(self, slots, outputs)
         result.leaves, result.forward = [], len(outputs)
