@@ -91,7 +91,7 @@ def dcgan(torch, whole, part):
         return errD, errG, D_x, D_G_z1, out.mean()
 
     losses = []
-    for i in range(6):
+    for i in range(4):
         res = step(torch.randn(4, 1, 8, 8), torch.randn(4, 8, 1, 1))
         losses.append([r.item() for r in res])
         print("[{}] Loss_D: {:.4f} Loss_G: {:.4f} D(x): {:.3f}".format(i, *losses[-1][:3]))

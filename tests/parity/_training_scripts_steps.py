@@ -386,3 +386,44 @@ def trainer_class(torch, whole, part):
     t = Trainer()
     t.fit(7)
     return t.history, t.ema, ends(t.model)
+
+
+@script(whole=[1, 1], part=[1, 2])
+def sn_gan(torch, whole, part):
+    nn = torch.nn
+    F = nn.functional
+    torch.manual_seed(0)
+    G = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 8)), nn.ReLU(), nn.Linear(8, 2))
+    D = nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Linear(2, 8)),
+        nn.LeakyReLU(0.1),
+        nn.utils.spectral_norm(nn.Linear(8, 1)),
+    )
+    G, D = part(G), part(D)
+    g, d = (
+        torch.optim.Adam(G.parameters(), 2e-3, betas=(0.0, 0.9)),
+        torch.optim.Adam(D.parameters(), 2e-3, betas=(0.0, 0.9)),
+    )
+
+    @whole
+    def dstep(x, z):
+        d.zero_grad()
+        loss = F.relu(1 - D(x)).mean() + F.relu(1 + D(G(z).detach())).mean()
+        loss.backward()
+        d.step()
+        return loss
+
+    @whole
+    def gstep(z):
+        g.zero_grad(set_to_none=True)
+        D.requires_grad_(False)
+        loss = -D(G(z)).mean()
+        loss.backward()
+        D.requires_grad_(True)
+        g.step()
+        return loss
+
+    log = []
+    for _ in range(6):
+        log.append((dstep(torch.randn(6, 2), torch.randn(6, 3)).item(), gstep(torch.randn(6, 3)).item()))
+    return log, ends(G, D)
