@@ -59,6 +59,14 @@ def moves_on(value) -> bool:
     return iterates(value) and not hasattr(value, "__dict__")
 
 
+def iterator(name: str) -> tuple:
+    """What to say of an iterator that a function refers to."""
+    return (
+        f"'{name}' is an iterator, which moves on with every call",
+        "Take the next item outside and give it as an argument.",
+    )
+
+
 def iterates(value) -> bool:
     """Whether it is an iterator, and no file."""
     return isinstance(value, Iterator) and not isinstance(value, (*weakref.ProxyTypes, io.IOBase))

@@ -126,6 +126,7 @@ class Entry:
             (i, t) for i, t in enumerate(leaves.tensors) if id(t) not in used
         ]  # arguments that are state themselves
         self.taken = [leaves.index[id(t)] for t in trace.arguments]
+        self.hooked = [(leaves.index[id(t)], _hooks(t)) for t in trace.arguments if t._edge() is not None]
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
         self.rates = trace.rates
         self.options = [r for key, r in trace.options.items() if key not in dynamic]
@@ -156,6 +157,9 @@ class Entry:
         for place in self.taken:
             if id(leaves.tensors[place]._storage) in self.state_ids:
                 return "identity", f"argument {place}"
+        for place, hooks in self.hooked:
+            if _hooks(leaves.tensors[place]) != hooks:
+                return "hooks", leaves.tensors[place]
         for table, name, value in self.slots:
             if table.get(name, MISSING) is not value:
                 return "slot", name

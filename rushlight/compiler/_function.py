@@ -5,6 +5,7 @@ May import this folder, the modes and jax.
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 import threading
@@ -80,8 +81,18 @@ class Compiled:
         """What a copy is made with."""
         return self.fullgraph, self.scan_layers, self.name
 
+    def __deepcopy__(self, memo):
+        make, parts = self.__reduce__()
+        return make(*[copy.deepcopy(part, memo) for part in parts])
+
+    def __reduce__(self):
+        function, owner = self.function, self.owner() if self.owner is not None else None
+        if owner is None:
+            return _again, (function, self.options)
+        return _again_for, (owner, functools.partial(function.func, *function.args[:-1]), self.options)
+
     def __get__(self, instance, owner=None):
-        """As a method: one compiled function for each instance, held by it."""
+        """As a method: one compiled function for each instance, as long as it lives."""
         if instance is None:
             return self
         if self._bound is None:
@@ -89,15 +100,11 @@ class Compiled:
         try:
             made = self._bound.get(instance)
             if made is None:
-                reference = weakref.ref(instance)
-                made = Compiled(
-                    functools.partial(_call_method, self.function, reference), fullgraph=self.fullgraph,
-                    scan_layers=self.scan_layers, name=self.name, owner=reference,
-                )  # fmt: skip
+                made = _Method(self, weakref.ref(instance))
                 self._bound[instance] = made
         except TypeError:
             return types.MethodType(self, instance)
-        return made
+        return types.MethodType(made, instance)
 
     def __call__(self, *args, **kwargs):
         if state.trace is not None or _scope.disabled or state.anomaly or state.dual is not None or local.modes:
@@ -121,6 +128,9 @@ class Compiled:
         for t in leaves.tensors:
             array = t._array()
             signature += (array.shape, array.dtype, t._storage.device, t._edge() is not None, type(t))
+        storages = [id(t._storage) for t in leaves.tensors]
+        if len(set(storages)) < len(storages):
+            signature.append(tuple(map(storages.index, storages)))  # which arguments share memory
         key = key, tuple(signature)
         entries = self.entries.get(key)
         failed = None
@@ -282,6 +292,28 @@ class Compiled:
             warnings.warn(f"{self.name} runs eagerly, not compiled: {reason.rstrip('.')}.", stacklevel=_level())
 
 
+class _Method(Compiled):
+    """A compiled function for one object, given that object first.
+
+    Args:
+        origin: the compiled function in the class.
+        owner: gives the object.
+    """
+
+    def __init__(self, origin, owner):
+        function = functools.partial(_call_method, origin.function, owner)
+        super().__init__(
+            function, fullgraph=origin.fullgraph, scan_layers=origin.scan_layers, name=origin.name, owner=owner
+        )
+        self.origin = origin
+        functools.update_wrapper(self, origin.function, updated=())
+
+    def __call__(self, instance, *args, **kwargs):
+        if self.owner is None or self.owner() is not instance:  # a copy of a bound method
+            return self.origin.__get__(instance)(*args, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+
 def _resizes(result) -> bool:
     """Whether a tensor of the state has another shape after the call than before."""
     jaxpr, start = result.closed.jaxpr, result.outputs
@@ -293,6 +325,22 @@ def _resizes(result) -> bool:
 
 def _call_method(function, reference, *args, **kwargs):
     return function(reference(), *args, **kwargs)
+
+
+def _again(function, options, owner=None) -> Compiled:
+    """A copy of a compiled function: it compiles anew."""
+    fullgraph, scan_layers, name = options
+    return Compiled(function, fullgraph=fullgraph, scan_layers=scan_layers, name=name, owner=owner)
+
+
+def _again_for(owner, function, options) -> Compiled:
+    """The same for a method, whose object may have no other holder."""
+    found = functools.partial(_given, owner)
+    return _again(functools.partial(function.func, *function.args, found), options, found)
+
+
+def _given(owner):
+    return owner
 
 
 def _level() -> int:
@@ -337,6 +385,9 @@ class _disable:
             return _disable()
         if isinstance(function, Compiled):
             return function.function
+        if isinstance(getattr(function, "__func__", None), Compiled):
+            plain = getattr(function.__func__, "origin", function.__func__).function
+            return types.MethodType(plain, function.__self__)
 
         @functools.wraps(function)
         def eager(*args, **kwargs):
@@ -413,7 +464,7 @@ class _Compile:
             return compiled_twin(model, **chosen)
         if is_optimizer(model) or not callable(model):
             raise TypeError(f"compile() takes a function or a module, received {type(model).__name__}")
-        if isinstance(model, Compiled):
+        if isinstance(model, Compiled) or isinstance(getattr(model, "__func__", None), Compiled):
             return model
         return Compiled(model, **chosen)
 

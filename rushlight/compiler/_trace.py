@@ -23,7 +23,7 @@ from .._tensor.tensor import Tensor
 from . import _split
 from ._asking import answering
 from ._bundles import rushlight_stack_rows, rushlight_take_row
-from ._contents import MISSING, Contents, is_module, is_plain, iterates, moves_on, ours, settled
+from ._contents import MISSING, Contents, is_module, is_plain, iterates, iterator, moves_on, ours, settled
 from ._groups import Groups
 from ._moving import find_data
 from ._numbers import look_up, put
@@ -103,7 +103,7 @@ class Trace:
         """
         if (id(own), name) not in self.odd:
             if Contents(value, self.found.asked).moving or moves_on(value):
-                raise Unsupported(*_iterator(name))
+                raise Unsupported(*iterator(name))
             self.odd[id(own), name] = own, name
 
     def missing(self, module, name: str) -> None:
@@ -212,10 +212,10 @@ class Trace:
         """
         for _, name, value in self.found.globals:
             if iterates(value):
-                raise Unsupported(*_iterator(name))
+                raise Unsupported(*iterator(name))
         for value, _ in self.found.to_watch():
             if moves_on(value):
-                raise Unsupported(*_iterator(type(value).__name__))
+                raise Unsupported(*iterator(type(value).__name__))
         self.states = list(self.found.storages.values())
         self.owners = list(self.found.tensors.values())
         self.places = {id(s): i for i, s in enumerate(self.states)}
@@ -289,6 +289,7 @@ class Trace:
 
     def _body(self, function, args, kwargs, arrays, result):
         states, arguments, numbers = arrays
+        self.memory = [t._storage for t in self.arguments]
         for i, (s, array) in enumerate(zip(self.states, states)):
             s.array = states[self.shared[i]] if i in self.shared else array
             s.version += 1
@@ -397,6 +398,8 @@ class Trace:
                 outputs.append(s.array)
         for i, s in enumerate(self.private):
             if s.array is not arguments[i]:
+                if sum(home is self.memory[i] for home in self.memory) > 1:
+                    raise Unsupported("one of several arguments that share memory is written", "Pass a copy of it.")
                 result.writes.append(("argument", i))
                 outputs.append(s.array)
         result.grads, result.opened = [], []
@@ -453,13 +456,6 @@ class Trace:
             if grad is not None:
                 result.leaves.append((i, len(outputs)))
                 outputs.append(grad)
-
-
-def _iterator(name: str) -> tuple:
-    return (
-        f"'{name}' is an iterator, which moves on with every call",
-        "Take the next item outside and give it as an argument.",
-    )
 
 
 def _freed(edge) -> bool:
