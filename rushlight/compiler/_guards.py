@@ -38,6 +38,9 @@ class Values:
         self.odd = [(own, name, Contents(own.get(name), found.asked)) for own, name in trace.odd.values()]
         long = [c for c, _ in watched if isinstance(c, _SHORT) and not isinstance(c, dict)]
         self.library = Library()
+        self.absent = found.absent
+        self.spaces = [vars(kind) for kind in found.classes()]
+        self.sizes = list(map(len, self.spaces))
         self.long = [(c, c.copy()) for c in long if len(c) >= LONG]
         self.looks = [Contents(c, found.asked) for c, _ in watched if not isinstance(c, _SHORT)]
         self.functions = [function for function, _ in found.code]
@@ -90,6 +93,11 @@ class Values:
         for now, then in self.long:
             if len(now) != len(then) or not (now == then if isinstance(now, set) else all(map(is_, now, then))):
                 return "contents", type(now).__name__
+        for home, name in self.absent:
+            if name in home:
+                return "contents", name
+        if list(map(len, self.spaces)) != self.sizes:
+            return "contents", "a class"
         if self.library.changed():
             return "contents", "the library"
         if [f.__code__ for f in self.functions] != self.code:

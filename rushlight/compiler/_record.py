@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import functools
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from .._graph.modes import state
 from .._tensor.storage import Storage
+from ._asking import NeedsNumber
+from ._contents import ours
 from ._outside import MARKS
 
 # Loaded by whoever has a module; this layer does not import it.
@@ -67,6 +70,11 @@ def _setting(plain):
     return setattr
 
 
+def _asks(frame) -> bool:
+    """Whether it is a user's code that is running."""
+    return not ours(SimpleNamespace(__module__=frame.f_globals.get("__name__")))
+
+
 def _calling(plain):
     def call(self, *args, **kwargs):
         trace = state.trace
@@ -86,5 +94,9 @@ def _getattribute(self, name):
             trace.missing(self, name)
         raise
     if trace is None or name[:2] == "__":
+        if name == "__dict__" and trace is not None and _asks(sys._getframe(1)):
+            for one, held in list(value.items()):
+                if trace.read(self, one, held) is not held:
+                    raise NeedsNumber(f"the number '{one}' is read from __dict__")
         return value
     return trace.read(self, name, value)

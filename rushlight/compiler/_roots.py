@@ -5,6 +5,7 @@ May import the tensor class; modules and optimizers are known by their attribute
 
 from __future__ import annotations
 
+import builtins
 import collections
 import dis
 import functools
@@ -76,6 +77,7 @@ class Found:
         self._called: dict = {}
         self._any = False
         self.asked: set | None = None
+        self.absent: list = []
         self.code: list = []
         self.objects: list = []
         self.arrays: list = []
@@ -174,6 +176,8 @@ class Found:
                 self.visit(value, depth)
         for name in _names(code):
             value = function.__globals__.get(name, MISSING)
+            if value is MISSING and not hasattr(builtins, name):
+                self.absent.append((function.__globals__, name))
             if value is not MISSING and not isinstance(value, OPAQUE):
                 self.globals.append((function.__globals__, name, value))
                 self.visit(value, depth, name)
@@ -183,7 +187,8 @@ class Found:
     def _may_make(self, value) -> None:
         """Note a class that a function refers to."""
         if isinstance(value, type) and not _foreign(value):
-            self._called[value] = self._kinds[value] = None
+            self._called[value] = None
+            self.visit(value)
 
     def _add_by_text(self, function, code, depth: int) -> None:
         """What a function may reach through ``globals()``, ``eval``, ``os.environ`` or ``sys.modules``."""
@@ -255,6 +260,11 @@ class Found:
             if self.asked is None or name in self.asked:
                 self.globals.append((owner, name, value))
 
+    def classes(self) -> list:
+        """The user's classes that attributes may be looked up in."""
+        homes = [home for kind in self._kinds for home in getattr(kind, "__mro__", ())]
+        return [home for home in dict.fromkeys(homes) if not _foreign(home)]
+
     def to_watch(self) -> list:
         """The containers that may be read, each with the names that matter of an object's attributes (None: all)."""
         asked, reached, stack = self.asked, {None}, [None]
@@ -280,6 +290,8 @@ class Found:
         if isinstance(value, (*PLAIN, *OPAQUE)):
             if isinstance(value, OPAQUE[:2]) and not _foreign(value):
                 self._kinds[value] = None
+                if not _foreign(type(value)):  # attributes of its own class are found as well
+                    self._kinds[type(value)] = None
             return
         self._edges.setdefault(self._parent, []).append((attribute, id(value)))
         if id(value) in self._seen:

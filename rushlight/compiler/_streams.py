@@ -1,16 +1,24 @@
-"""Owns noticing that a function draws from Python's or numpy's random numbers, which a program could not repeat.
+"""Owns noticing that a function draws random numbers of Python's or numpy's, or reads the clock, which no program does.
 
-May import numpy.
+May import numpy and what is told of Python's values.
 """
 
 from __future__ import annotations
 
 import pickle
 import random
+import sys
+import time
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from ._contents import ours
+
+_TIMES = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+_CLOCKS = frozenset([*_TIMES, *[f"{name}_ns" for name in _TIMES]])
 
 
 class Streams:
@@ -61,3 +69,39 @@ def _of_numpy(source):
 
 def _of_bits(source):
     return "numpy's random", lambda: source.state, lambda state: setattr(source, "state", state)
+
+
+class clocks:
+    """Notices who reads the clock, for the length of a block.
+
+    Args:
+        functions: the user's, whose modules may hold functions of ``time``.
+
+    Attributes:
+        read: what a user's function called; None for nothing.
+    """
+
+    def __init__(self, functions):
+        self.read: str | None = None
+        homes = {id(f.__globals__): f.__globals__ for f in functions}.values()
+        self._kept: list[Any] = [
+            (home, name, value) for home in (vars(time), *homes) for name, value in list(home.items())
+            if type(value) is type(time.time) and value.__module__ == "time" and value.__name__ in _CLOCKS
+        ]  # fmt: skip
+
+    def __enter__(self):
+        for home, name, value in self._kept:
+            home[name] = self._watching(value)
+        return self
+
+    def __exit__(self, *error):
+        for home, name, value in self._kept:
+            home[name] = value
+
+    def _watching(self, plain):
+        def read():
+            if not ours(SimpleNamespace(__module__=sys._getframe(1).f_globals.get("__name__"))):
+                self.read = plain.__name__
+            return plain()
+
+        return read

@@ -30,7 +30,7 @@ from ._numbers import look_up, put
 from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_marks, find_slots, put_back, restore
 from ._record import recording
 from ._strays import check_escapes, look_for_more, strangers
-from ._streams import Streams
+from ._streams import Streams, clocks
 from ._tree import replace_numbers, take_apart
 
 _RUNS_LATER = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -247,7 +247,7 @@ class Trace:
         self.groups = Groups(optimizers, self, [o for o in optimizers if not ours(type(o))])
         state.trace = self
         try:
-            with recording():
+            with recording(), clocks(f for f, _ in self.found.code) as clock:
                 closed = jax.make_jaxpr(lambda *arrays: self._body(function, args, kwargs, arrays, result))(*given)
         except BaseException:
             for action in reversed(self.undo):
@@ -279,6 +279,8 @@ class Trace:
             self.others.put_back()
             drawn = streams.drawn(self.seeded) if streams is not None else None
             changes.count = max(count, changes.count)
+        if clock.read is not None:
+            raise Unsupported(f"{clock.read}() reads the clock", "Read it outside and give it as an argument.")
         if drawn is not None:
             raise Unsupported(f"{drawn} is drawn from", "Draw outside and give the number as an argument.")
         look_for_more(self, closed, [s for s, _, _ in strange])
