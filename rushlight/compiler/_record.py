@@ -87,6 +87,8 @@ def _calling(plain):
 
 def _getattribute(self, name):
     trace = state.trace
+    own = object.__getattribute__(self, "__dict__")
+    absent = trace is not None and name not in own
     try:
         value = object.__getattribute__(self, name)
     except AttributeError:
@@ -99,4 +101,6 @@ def _getattribute(self, name):
                 if trace.read(self, one, held) is not held:
                     raise NeedsNumber(f"the number '{one}' is read from __dict__")
         return value
+    if absent and name in own:  # looking put it there, as cached properties do
+        trace.missing(self, name)
     return trace.read(self, name, value)

@@ -398,7 +398,7 @@ def test_a_hook_in_the_place_of_another():
             del handle
 
 
-@pytest.mark.parametrize("kind", ["module", "object", "dict"])
+@pytest.mark.parametrize("kind", ["module", "property", "object", "dict"])
 def test_what_is_made_once_is_not_made_again(kind):
     weight = torch.ones(3)
 
@@ -410,8 +410,16 @@ def test_what_is_made_once_is_not_made_again(kind):
                 self.made = weight * 2
             return x * self.made
 
-    if kind == "module":
-        held = plain = Lazy()
+    class Cached(nn.Module):
+        @functools.cached_property
+        def made(self):
+            return weight * 2
+
+        def forward(self, x):
+            return x * self.made
+
+    if kind in ("module", "property"):
+        held = plain = Lazy() if kind == "module" else Cached()
     elif kind == "object":
         held = Bag(made=None)
         plain = functools.partial(Lazy.forward, held)
@@ -427,7 +435,12 @@ def test_what_is_made_once_is_not_made_again(kind):
     assert compiled(torch.ones(3)).tolist() == [2.0] * 3
     weight.mul_(5)
     assert [compiled(torch.ones(3)).tolist() for _ in range(2)] == [[2.0] * 3] * 2
-    held.clear() if kind == "dict" else setattr(held, "made", None)
+    if kind == "dict":
+        held.clear()
+    elif kind == "property":
+        del held.made
+    else:
+        held.made = None
     assert compiled(torch.ones(3)).tolist() == [10.0] * 3
 
 
