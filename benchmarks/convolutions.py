@@ -23,7 +23,10 @@ except ImportError:
 
 # name, batch, channels in, channels out, size, kernel, stride, groups
 CASES = [
-    ("3x3", 8, 64, 64, (56, 56), 3, 1, 1),
+    ("3x3 of 64 channels", 8, 64, 64, (56, 56), 3, 1, 1),
+    ("3x3 of 128 channels", 8, 128, 128, (28, 28), 3, 1, 1),
+    ("3x3 of 256 channels", 8, 256, 256, (14, 14), 3, 1, 1),
+    ("3x3 of 512 channels", 8, 512, 512, (7, 7), 3, 1, 1),
     ("1x1", 4, 256, 64, (56, 56), 1, 1, 1),
     ("1x1, stride 2", 4, 256, 512, (56, 56), 1, 2, 1),
     ("5x5 of one channel", 64, 1, 16, (28, 28), 5, 1, 1),

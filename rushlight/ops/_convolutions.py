@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from . import _winograd
 from ._orders import Held, identity
 
 # Elements of a kernel up to which a convolution may be written out as a sum with a term for each.
@@ -80,8 +81,12 @@ def _convolve(lhs: Held, rhs: Held, conv: Convolution) -> Held:
     once = all(low == 0 and high <= 0 for low, high in conv.padding) and set(conv.lhs_dilation) == {1}
     if once and math.prod(out) == 1 < math.prod(kernel):
         return _product(lhs, rhs, conv)
+    if slides and _winograd.fits_gradient(lhs, rhs, conv, out):
+        return _winograd.gradient(lhs, rhs, conv)
     if slides and set(conv.strides) == set(conv.rhs_dilation) == {1}:
         return _sliding(lhs, rhs, conv)
+    if _winograd.fits(lhs, rhs, conv, out):
+        return _winograd.convolve(lhs, rhs, conv, out)
     return _general(lhs, rhs, conv)
 
 
