@@ -8,6 +8,7 @@ still depends on its own window alone, and rounding is that of XLA's convolution
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +91,7 @@ def _padded(array, conv, tiles):
 def _inputs(held: Held, order, conv, tiles) -> list:
     parts = [_padded(held.get(order), conv, tiles)]
     for axis in range(1, held.ndim - 1):
-        parts = _each(parts, lambda part, axis=axis: _windows(part, axis))
+        parts = _each(parts, partial(_windows, axis=axis))
     return parts
 
 
@@ -145,9 +146,9 @@ def gradient(lhs: Held, rhs: Held, conv) -> Held:
     room = [(0, 2 * count - size, 0) for count, size in zip(tiles, rhs.shape[2:])]
     others = [lax.pad(others, others.dtype.type(0), [(0, 0, 0), *room, (0, 0, 0)])]
     for axis in range(1, n - 1):
-        others = _each(others, lambda part, axis=axis: _spread(*_halves(part, axis)))
-    flat = [jnp.stack([p.reshape(-1, p.shape[-1]) for p in given]) for given in (others, parts)]
-    product = lax.dot_general(*flat, (((1,), (1,)), ((0,), (0,))), conv.precision, conv.dtype)
+        others = _each(others, partial(_spread, axis=axis))
+    first, second = [jnp.stack([p.reshape(-1, p.shape[-1]) for p in given]) for given in (others, parts)]
+    product = lax.dot_general(first, second, (((1,), (1,)), ((0,), (0,))), conv.precision, conv.dtype)
     parts = list(product)
     for _ in tiles:
         parts = _fours(parts, _kernel_back)
@@ -155,7 +156,8 @@ def gradient(lhs: Held, rhs: Held, conv) -> Held:
     return Held(found, (*range(2, n), 1, 0))
 
 
-def _spread(even, odd) -> list:
+def _spread(array, axis: int) -> list:
+    even, odd = _halves(array, axis)
     return [even, even + odd, even - odd, -odd]
 
 
