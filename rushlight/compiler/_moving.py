@@ -76,14 +76,13 @@ def follow(entry) -> bool:
         now = tensor._storage
         if now is storage:
             stayed.add(id(storage))
-        elif storage is not None:
-            same = (now.form.shape, now.form.dtype, now.device) == (
-                storage.form.shape,
-                storage.form.dtype,
-                storage.device,
-            )
-            if tensor._path or not same or id(now) in entry.state_ids or moved.setdefault(id(storage), now) is not now:
-                return False
+        elif storage is not None and (
+            tensor._path
+            or _kind(now) != _kind(storage)
+            or id(now) in entry.state_ids
+            or moved.setdefault(id(storage), now) is not now
+        ):
+            return False
     if not stayed.isdisjoint(moved) or len({id(s) for s in moved.values()}) < len(moved):
         return False
     entry.tensors = [(t, moved.get(id(s), s), *rest) for t, s, *rest in entry.tensors]
