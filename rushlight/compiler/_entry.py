@@ -163,15 +163,16 @@ class Entry:
         for table, name, value in self.slots:
             if table.get(name, MISSING) is not value:
                 return "slot", name
-        storages: dict = {}
-        for where, name, at, shape in self.rebound:
-            now = _current(where, name, leaves)
-            if not isinstance(now, Tensor) or now._path or now._node is not None or _kind(now) != shape:
-                return "slot", name
-            if storages.setdefault(at, now._storage) is not now._storage:
-                return "slot", name
-        if len(set(map(id, storages.values()))) < len(storages):
-            return "slot", "data"
+        if self.rebound:
+            storages: dict = {}
+            for where, name, at, shape in self.rebound:
+                now = _current(where, name, leaves)
+                if not isinstance(now, Tensor) or now._path or now._node is not None or _kind(now) != shape:
+                    return "slot", name
+                if storages.setdefault(at, now._storage) is not now._storage:
+                    return "slot", name
+            if len(set(map(id, storages.values()))) < len(storages):
+                return "slot", "data"
         for tensor, storage, wants, _ in self.tensors:
             if tensor._storage is not storage and storage is not None:
                 return self.fails(leaves) if follow(self) else ("storage", tensor)

@@ -14,6 +14,7 @@ import operator
 import os
 import sys
 import types
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,7 @@ from ._groups import OF_ALL, tables
 _DEEP = 8
 LONG = 1000
 _BY_TEXT = frozenset({"environ", "eval", "exec", "getenv", "globals", "import_module", "modules"})
+_COMPILED = frozenset({f"{__package__}._module", f"{__package__}._function"})
 _MAKE = frozenset({"__init__", "__new__"})
 _ANY = frozenset({"__dict__", "__getattribute__", "attrgetter", "eval", "exec", "getattr", "hasattr", "vars"})
 _NOT_CALLED = frozenset({"__init__", "__new__", "__del__", "__repr__", "__init_subclass__", "__class__"})
@@ -323,8 +325,9 @@ class Found:
             for item in list(value):
                 self.visit(item, depth + 1)
         elif isinstance(value, functools.partial):
-            for part in (value.func, value.args, value.keywords):
-                self.visit(part, depth + 1)
+            own = getattr(value.func, "__module__", None) in _COMPILED  # they refer to what they are of, which lives on
+            for part in (value.func, *value.args, value.keywords):
+                self.visit(inside(part) if own and isinstance(part, weakref.ref) else part, depth + 1)
         elif isinstance(value, ODD) or moves_on(value):
             if not self._inside:
                 self.watched[id(value)] = value
