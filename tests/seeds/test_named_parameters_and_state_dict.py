@@ -57,6 +57,12 @@ def as_parameter(text: str) -> str:
     return f"Parameter containing:\n{text[:-1]}, requires_grad=True)"
 
 
+@pytest.fixture(autouse=True)
+def _switches_put_back(monkeypatch):
+    for name in ("benchmark", "deterministic"):
+        monkeypatch.setattr(torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
+
+
 def seed_all(seed=1029):
     random.seed(seed)
     os.environ["PYTHONHASHSEED"] = str(seed)
