@@ -122,3 +122,11 @@ def test_the_clock_is_read_by_every_call(read):
         first = compiled(torch.ones(1))[1]
     assert first < compiled(torch.ones(1))[1]
     assert kept == (time.time, perf_counter)
+
+
+def test_the_forward_of_a_class_of_the_library_that_is_replaced(monkeypatch):
+    model = nn.Sequential(nn.ReLU())
+    compiled, x = torch.compile(model, fullgraph=True), torch.arange(3.0) - 1
+    assert torch.equal(compiled(x), x.clamp(min=0))
+    monkeypatch.setattr(nn.ReLU, "forward", lambda self, x: x * 3)
+    assert torch.equal(compiled(x), x * 3)
