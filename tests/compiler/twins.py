@@ -77,3 +77,20 @@ class Twins:
     @property
     def compiles(self):
         return torch.compile.explain(self.compiled).compiles
+
+
+def follows(plain, changes) -> None:
+    """What a compiled function gives after each change is what the plain one gives, in a program for each at most."""
+    compiled = torch.compile(plain, fullgraph=True)
+    eager = plain.forward if isinstance(plain, torch.nn.Module) else plain
+    x, seen = torch.arange(3.0) - 1, []
+    for change in (None, *changes):
+        if change is not None:
+            change()
+        expected, found = eager(x), compiled(x)
+        assert found.dtype is expected.dtype
+        np.testing.assert_array_equal(found.detach().numpy(), expected.detach().numpy())
+        assert not seen or expected.dtype is not seen[-1].dtype or not torch.equal(expected, seen[-1])
+        seen.append(expected)
+    compiled(x)
+    assert torch.compile.explain(compiled).compiles <= len(seen)
