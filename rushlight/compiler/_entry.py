@@ -6,17 +6,16 @@ May import the tensor cell, the tape and jax.
 from __future__ import annotations
 
 import operator
-import sys
-from types import SimpleNamespace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from .._graph.modes import state
 from .._hooks import EVERYWHERE, changes
 from .._tensor.tensor import Tensor
 from . import _split
+from ._arguments import LOOKS
+from ._arrays import committed, given_away
 from ._bundles import Bundle, bundle, give_rows, storages_of
 from ._contents import MISSING, is_plain, same
 from ._groups import Held
@@ -26,30 +25,6 @@ from ._node import CompiledNode
 from ._numbers import look_up
 from ._outside import HOOKS
 from ._prepared import Prepared, separate
-
-
-def _references(storages):
-    """How many references there are to the array of each slot, and the arrays."""
-    arrays = [s.array for s in storages]
-    return [sys.getrefcount(arrays[i]) for i in range(len(arrays))], arrays
-
-
-_ALONE = _references([SimpleNamespace(array=object())])[0][0]
-
-
-def _own(storages) -> list:
-    """The arrays of slots that are about to be given away; copies of those that somebody else holds too."""
-    counts, arrays = _references(storages)
-    if max(counts, default=0) > _ALONE:
-        arrays = [jnp.array(a, copy=True) if n > _ALONE else a for n, a in zip(counts, arrays)]
-    return arrays
-
-
-def _committed(arrays) -> list:
-    """Arrays tied to their device, as they come back from the program: else the second call would compile again."""
-    if any(len(a.sharding.device_set) > 1 for a in arrays):
-        return arrays
-    return [a if a.committed else jax.device_put(a, a.sharding) for a in arrays]
 
 
 class Entry:
@@ -112,6 +87,7 @@ class Entry:
             for t in trace.owners if id(t) in replaced or trace.places[id(t._storage)] not in moving
         ]  # fmt: skip
         self.fixed = [s for i, s in enumerate(trace.states) if i not in moving]
+        self.shapes = [s.form.shape for s in self.fixed]
         self.state_ids = {id(s) for s in self.fixed}
         self.paths = found.names
         for tensor, _ in self.result.opened:
@@ -127,6 +103,9 @@ class Entry:
         ]  # arguments that are state themselves
         self.taken = [leaves.index[id(t)] for t in trace.arguments]
         self.hooked = [(leaves.index[id(t)], _hooks(t)) for t in trace.arguments if t._edge() is not None]
+        self.layouts = [(self.taken[i], LOOKS[what], answer) for (i, what), answer in trace.looks.asked.items()]
+        seen = [*trace.owners, *(t for _, t in self.aliases)]
+        self.paths_of = [(t, t._path) for t in seen if t._path]
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
         self.rates = trace.rates
         self.options = [r for key, r in trace.options.items() if key not in dynamic]
@@ -160,6 +139,12 @@ class Entry:
         for place, hooks in self.hooked:
             if _hooks(leaves.tensors[place]) != hooks:
                 return "hooks", leaves.tensors[place]
+        for place, look, answer in self.layouts:
+            if look(leaves.tensors[place]) != answer:
+                return "layout", place
+        for tensor, path in self.paths_of:
+            if tensor._path is not path:
+                return "storage", tensor
         for table, name, value in self.slots:
             if table.get(name, MISSING) is not value:
                 return "slot", name
@@ -236,6 +221,8 @@ class Entry:
         for tensor, _, _, hooks in self.tensors:
             if _hooks(tensor) != hooks:
                 return "hooks", tensor
+        if [s.form.shape for s in self.fixed] != self.shapes:
+            return ("shape",)
         if list(EVERYWHERE.values()) != self.everywhere:
             return "hooks", None
         return None
@@ -287,6 +274,9 @@ class Entry:
 
         program.__name__ = program.__qualname__ = "step"
         self.program = jax.jit(program, donate_argnums=0, compiler_options=_split.options_for(eqns))
+        self.minds_memory = any(k == "argument" for k, _ in result.writes) or any(
+            w == "memory" for _, w in trace.looks.asked
+        )
         start = result.outputs
         self.written, self.written_from, self.argument_writes = [], [], []
         indices = []
@@ -333,9 +323,9 @@ class Entry:
         if self.rebound:
             self._rebind(leaves)
         tensors = leaves.tensors
-        donated = _own(self.donated) if self.donated else []
+        donated = given_away(self.donated) if self.donated else []
         if self.unsettled:
-            donated, self.unsettled = _committed(donated), False
+            donated, self.unsettled = committed(donated), False
         kept = [s.array for s in self.kept]
         if self.inputs:
             kept += [tensors[i]._array() for i in self.inputs]

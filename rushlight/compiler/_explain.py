@@ -130,6 +130,10 @@ def _phrase(compiled, failed) -> str:
         return f"the gradient of {_tensor_name(compiled, failed[1])} is {there} at the start"
     if kind == "hooks":
         return "hooks changed"
+    if kind == "layout":
+        return f"tensor argument {failed[1]} lies otherwise in memory, or has another history"
+    if kind == "shape":
+        return "a tensor outside was given another shape in place"
     if kind == "identity":
         return f"{failed[1]} is another object than before, or one that the function refers to itself"
     if kind == "group":

@@ -145,3 +145,18 @@ def tables(optimizer) -> tuple:
 
 def _hooks(optimizer) -> list:
     return [hook for table in tables(optimizer) if table for hook in table.values()]
+
+
+def equal_scalars(optimizers):
+    """Slots of 0-dim state that hold one array, such as the step count of a group's parameters of equal age."""
+    for optimizer in optimizers:
+        # Groups are updated one after the other, and what they shared before, they do not share after.
+        group_of = {id(p): n for n, group in enumerate(optimizer.param_groups) for p in group["params"]}
+        groups: dict = {}
+        for owner, held in list(optimizer.state.items()):
+            if isinstance(held, dict):
+                for value in held.values():
+                    if hasattr(value, "_storage") and value.dim() == 0 and not value._path:
+                        key = group_of.get(id(owner)), id(value._storage.array)
+                        groups.setdefault(key, []).append(value._storage)
+        yield from (group for group in groups.values() if len(group) > 1)

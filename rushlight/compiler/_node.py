@@ -45,3 +45,16 @@ class CompiledNode(Node):
 
     def release(self) -> None:
         self.saved = None
+
+
+def freed(edge) -> bool:
+    """Whether a backward pass from here would meet a step that was walked before."""
+    stack, seen = [edge[0]], set()
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Node) and node not in seen:
+            if node.freed:
+                return True
+            seen.add(node)
+            stack += [edge[0] for edge in node.edges if edge is not None]
+    return False

@@ -18,7 +18,7 @@ class Recent:
         tensors: its arguments.
     """
 
-    __slots__ = ("autocast", "default", "device", "entry", "given", "grad", "inference")
+    __slots__ = ("autocast", "default", "device", "entry", "given", "grad", "inference", "shared")
 
     def __init__(self, entry, tensors):
         self.entry = entry
@@ -27,6 +27,7 @@ class Recent:
         self.given = [
             (a.shape, a.dtype, t._storage.device, t._edge() is not None, type(t)) for t in tensors for a in [t._array()]
         ]
+        self.shared = _shared(tensors) if len(tensors) > 1 and entry.minds_memory else None
 
     def leaves(self, args) -> Leaves | None:
         """The leaves of a call with the same signature; None for any other."""
@@ -48,7 +49,7 @@ class Recent:
             ):  # fmt: skip
                 return None
             leaves.index[id(t)] = place
-        if len(leaves.index) != len(args):
+        if len(leaves.index) != len(args) or (self.shared is not None and _shared(args) != self.shared):
             return None
         leaves.tensors.extend(args)
         return leaves
@@ -59,6 +60,12 @@ def recent(entry, args, kwargs, leaves) -> Recent | None:
     tensors = leaves.tensors
     alone = not kwargs and len(tensors) == len(args) and all(map(_is, tensors, args))
     return Recent(entry, tensors) if alone else None
+
+
+def _shared(tensors) -> list:
+    """Which of some tensors share memory: for each, the first that has the same."""
+    storages = [id(t._storage) for t in tensors]
+    return list(map(storages.index, storages))
 
 
 def _is(a, b) -> bool:

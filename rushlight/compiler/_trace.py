@@ -18,14 +18,15 @@ from .._graph import engine
 from .._graph.modes import Held, state
 from .._graph.node import Node
 from .._hooks import changes
-from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from . import _split
+from ._arguments import Arguments, looking
 from ._asking import answering
 from ._bundles import rushlight_stack_rows, rushlight_take_row
 from ._contents import MISSING, Contents, is_module, is_plain, iterates, iterator, moves_on, ours, settled
-from ._groups import Groups
+from ._groups import Groups, equal_scalars
 from ._moving import find_data
+from ._node import freed
 from ._numbers import look_up, put
 from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_marks, find_slots, put_back, restore
 from ._record import recording
@@ -235,9 +236,10 @@ class Trace:
             (c, c.copy()) for c in self.found.containers.values() if id(c) not in own_dicts
         ]
         self.others = Others(self.found)
+        self.looks = Arguments(self.arguments if self.outer is None else ())
         count, previous, modes = changes.count, state.trace, (state.grad, state.inference)
         real = [s.array for s in self.states]
-        for group in _equal_scalars(self.found.optimizers.values()) if self.outer is None else ():
+        for group in equal_scalars(self.found.optimizers.values()) if self.outer is None else ():
             places = [self.places[id(s)] for s in group if id(s) in self.places]
             self.shared.update((p, places[0]) for p in places[1:])
         given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.numbers]]
@@ -247,7 +249,7 @@ class Trace:
         self.groups = Groups(optimizers, self, [o for o in optimizers if not ours(type(o))])
         state.trace = self
         try:
-            with recording(), clocks(f for f, _ in self.found.code) as clock:
+            with recording(), looking(self), clocks(f for f, _ in self.found.code) as clock:
                 closed = jax.make_jaxpr(lambda *arrays: self._body(function, args, kwargs, arrays, result))(*given)
         except BaseException:
             for action in reversed(self.undo):
@@ -297,10 +299,8 @@ class Trace:
             s.version += 1
         self.given = [s.array for s in self.states]
         for t, array in zip(self.arguments, arguments):
-            t._storage, t._path = Storage(array, t._storage.device), ()
             wants = t._edge() is not None
-            for name in ("_base", "_cache", "_relative", "_seen", "_history"):
-                t.__dict__.pop(name, None)
+            self.looks.stand_in(t, array)
             t._node, t._index, t._requires_grad = None, 0, wants
         if self.outer is not None and state.grad and any(t._requires_grad for t in self.owners):
             self.arguments[0]._requires_grad = True  # the result of one layer is the argument of the next
@@ -340,7 +340,7 @@ class Trace:
         foreign = {id(t): i for i, t in enumerate(self.foreign)}
         seen: dict = {}
         wanting: list = []
-        freed: list = []
+        spent: list = []
 
         def visit(value):
             if isinstance(value, Tracer):
@@ -373,7 +373,7 @@ class Trace:
                     ("tensor", len(outputs) - 1, type(value), value._storage.device, edge is not None, value._inference)
                 )
                 if edge is not None:
-                    (freed if _freed(edge) else wanting).append((len(kinds) - 1, edge, value))
+                    (spent if freed(edge) else wanting).append((len(kinds) - 1, edge, value))
             seen[id(value)] = len(kinds) - 1
             return len(kinds) - 1
 
@@ -400,6 +400,8 @@ class Trace:
                 outputs.append(s.array)
         for i, s in enumerate(self.private):
             if s.array is not arguments[i]:
+                if s.array.shape != arguments[i].shape:
+                    raise Unsupported("the shape of an argument is changed in place", "Return the new tensor.")
                 if sum(home is self.memory[i] for home in self.memory) > 1:
                     raise Unsupported("one of several arguments that share memory is written", "Pass a copy of it.")
                 result.writes.append(("argument", i))
@@ -430,7 +432,7 @@ class Trace:
         result.leaves, result.forward = [], len(outputs)
         if wanting:
             self._backward(wanting, outputs, result)
-        result.freed = [place for place, _, _ in freed]
+        result.freed = [place for place, _, _ in spent]
         result.wanting = [place for place, _, _ in wanting]
         return outputs
 
@@ -458,31 +460,3 @@ class Trace:
             if grad is not None:
                 result.leaves.append((i, len(outputs)))
                 outputs.append(grad)
-
-
-def _freed(edge) -> bool:
-    """Whether a backward pass from here would meet a step that was walked before."""
-    stack, seen = [edge[0]], set()
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Node) and node not in seen:
-            if node.freed:
-                return True
-            seen.add(node)
-            stack += [edge[0] for edge in node.edges if edge is not None]
-    return False
-
-
-def _equal_scalars(optimizers):
-    """Slots of 0-dim state that hold one array, such as the step count of a group's parameters of equal age."""
-    for optimizer in optimizers:
-        # Groups are updated one after the other, and what they shared before, they do not share after.
-        group_of = {id(p): n for n, group in enumerate(optimizer.param_groups) for p in group["params"]}
-        groups: dict = {}
-        for owner, held in list(optimizer.state.items()):
-            if isinstance(held, dict):
-                for value in held.values():
-                    if isinstance(value, Tensor) and value.dim() == 0 and not value._path:
-                        key = group_of.get(id(owner)), id(value._storage.array)
-                        groups.setdefault(key, []).append(value._storage)
-        yield from (group for group in groups.values() if len(group) > 1)

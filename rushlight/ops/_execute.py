@@ -18,6 +18,7 @@ from .. import dtypes
 from .._errors import type_name
 from .._graph.engine import Values
 from .._graph.modes import state
+from .._hooks import changes
 from .._tensor.program import OpNode, Program, staged
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
@@ -283,6 +284,7 @@ def write_out(name: str, result, out) -> Any:
         result = Values.cast(result, out.dtype)
     if out.shape != result.shape and not out._path:
         out._storage.write(result._array())
+        changes.count += 1  # the storage has another shape
     else:
         out._write(result._array())
     return out

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import dtypes
 from .._errors import not_supported
+from .._hooks import changes
 from .._tensor.tensor import Tensor, to_device
 from ._op import Array, attach, method, op
 from .convert import convert
@@ -42,6 +43,7 @@ def resize_(self, *sizes, size=None, memory_format=None):
     if self._path:
         raise RuntimeError("resize_: expected a tensor that owns its memory, received a view. Use .reshape() instead.")
     self._storage.write(_resized(self, size)._array())
+    changes.count += 1  # the storage has another shape
     self._history += 1
     return self
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from .. import dtypes
+from .._graph.modes import state
+from .._hooks import changes
 from .._tensor import views
 from .._tensor.tensor import Tensor
 from ._execute import view_of
@@ -380,6 +382,7 @@ def _into_shape(function):
                 self._node, self._index = edge
                 self._requires_grad = True
             self._history += 1
+            changes.count += 1  # the storage has another shape
         else:
             for name in ("_path", "_relative", "_node", "_index", "_requires_grad", "_seen"):
                 setattr(self, name, getattr(viewed, name))
@@ -422,6 +425,8 @@ def as_strided(input, size, stride, storage_offset=None):
         raise RuntimeError(
             "as_strided: Negative strides are not supported at the moment, got strides: " + str(list(stride))
         )
+    if state.trace is not None:
+        state.trace.looks.whole(input)
     last = start + sum((n - 1) * s for n, s in zip(size, stride)) if 0 not in size else 0
     total = math.prod(input._storage.array.shape)
     if last >= max(total, 1):
