@@ -23,6 +23,7 @@ from .. import _device, dtypes
 from .._tensor.tensor import Tensor
 
 _HOME = __name__.rpartition(".compiler")[0]
+_NAMES = (_HOME, "torch")  # under the alias, rushlight's classes say that they are torch's
 PLAIN = (
     bool, int, float, complex, str, bytes, type(None), np.number, np.bool_, dtypes.dtype, dtypes.Size, _device.device
 )  # fmt: skip
@@ -45,6 +46,23 @@ def is_module(value) -> bool:
 def is_optimizer(value) -> bool:
     """Whether it is an ``optim.Optimizer``."""
     return hasattr(type(value), "add_param_group") and "param_groups" in getattr(value, "__dict__", ())
+
+
+def is_operator(kind) -> bool:
+    """Whether it is the class of an operator of rushlight's."""
+    return kind.__module__.startswith(tuple(f"{name}.ops." for name in _NAMES))
+
+
+def pairs(container: dict) -> list:
+    """What a dict holds, in order, past the methods of a user's class, which may make something new of it."""
+    if isinstance(container, collections.OrderedDict):
+        return [(key, dict.__getitem__(container, key)) for key in collections.OrderedDict.__iter__(container)]
+    return list(dict.items(container))
+
+
+def copied(container) -> Any:
+    """A list, deque, set or dict that holds the same."""
+    return dict(pairs(container)) if isinstance(container, dict) else container.copy()
 
 
 def is_plain(value) -> bool:
@@ -75,7 +93,7 @@ def iterates(value) -> bool:
 def ours(function) -> bool:
     """Whether a function is rushlight's or the library's of Python or JAX: what it refers to does not change."""
     home = (getattr(function, "__module__", None) or "").partition(".")[0]
-    return home in {_HOME, "jax", "numpy", "builtins", "torch"} or home in sys.stdlib_module_names
+    return home in {*_NAMES, "jax", "numpy", "builtins"} or home in sys.stdlib_module_names
 
 
 @functools.lru_cache(maxsize=512)
@@ -92,7 +110,8 @@ def slots(kind) -> tuple:
 
 def closed(kind) -> bool:
     """Whether objects of a class are no bags of the user's things: what they hold is looked at in no detail."""
-    return ours(kind) and kind.__module__ not in BAGS and not kind.__module__.startswith(_HOME)
+    home = kind.__module__
+    return ours(kind) and home not in BAGS and home.partition(".")[0] not in _NAMES
 
 
 def asks_itself(kind) -> bool:
@@ -171,7 +190,7 @@ class Contents:
                 return kind, tuple(map(type, value)) if len(kinds) > 1 else kinds, tuple(value)
             return kind, tuple([self._look(v, seen, kept) for v in value])
         if isinstance(value, dict):
-            return kind, tuple([(self._key(k, kept), self._look(v, seen, kept)) for k, v in value.items()])
+            return kind, tuple([(self._key(k, kept), self._look(v, seen, kept)) for k, v in pairs(value)])
         if isinstance(value, (set, frozenset)):
             return kind, frozenset([self._key(v, kept) for v in value])
         if isinstance(value, ARRAYS):

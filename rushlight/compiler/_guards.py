@@ -81,7 +81,7 @@ class Values:
                     return "contents", "set"
                 continue
             for name, value in items:
-                now = container.get(name, MISSING)
+                now = dict.get(container, name, MISSING)  # a class may have a get() of its own
                 if now is not value and not (is_plain(value) and same(now, value)):
                     return "name", container, name, value, now
         for own, name, held in self.odd:

@@ -9,7 +9,7 @@ import collections
 import operator
 
 from .._tensor.tensor import Tensor
-from ._contents import MISSING, is_plain, same
+from ._contents import MISSING, is_plain, pairs, same
 from ._numbers import look_up
 
 # Attributes that belong to the machinery: they are compared as structure, or do not matter.
@@ -143,7 +143,7 @@ def _holds(container, before) -> bool:
 def _written(trace, where, before, owner, outputs, slots) -> None:
     if len(where) < len(before) or any(name not in where for name in before):
         raise Unsupported(f"something is taken out of {owner}", "Take it out outside the function.")
-    for name, value in list(where.items()):
+    for name, value in pairs(where):
         if name in INTERNAL or (name in before and before[name] is value):
             continue
         if any(value is traced for traced in trace.traced_numbers):
@@ -172,13 +172,14 @@ def _called(trace, module) -> str:
 
 
 def restore(container, before) -> None:
-    """Give a list, deque, set or dict its contents back."""
+    """Give a list, deque, set or dict its contents back, past the methods of a user's class."""
     if isinstance(container, list):
-        container[:] = before
+        list.__setitem__(container, slice(None), before)
     elif isinstance(container, dict):
-        if len(container) != len(before) or any(container.get(k, MISSING) is not v for k, v in before.items()):
-            container.clear()
-            container.update(before)
+        kind = collections.OrderedDict if isinstance(container, collections.OrderedDict) else dict
+        if len(container) != len(before) or any(dict.get(container, k, MISSING) is not v for k, v in before.items()):
+            kind.clear(container)
+            kind.update(container, before)
     else:
         container.clear()
         (container.extend if isinstance(container, collections.deque) else container.update)(before)

@@ -31,9 +31,11 @@ from ._contents import (
     asks_itself,
     inside,
     is_module,
+    is_operator,
     is_optimizer,
     moves_on,
     ours,
+    pairs,
     slots,
 )
 from ._groups import OF_ALL, tables
@@ -158,9 +160,11 @@ class Found:
         self.code.append((function, code))
         if vars(function):
             self._look_at_attributes(vars(function), depth)
-        for name in _imported(code):
+        # A decorator's function says that it is of the module of what it wraps; what is its own module's is settled.
+        library = ours(SimpleNamespace(__module__=function.__globals__.get("__name__")))
+        for name in () if library else _imported(code):
             self._add_members(sys.modules.get(name), _attributes(code), depth)
-        if not _BY_TEXT.isdisjoint(_attributes(code)):
+        if not library and not _BY_TEXT.isdisjoint(_attributes(code)):
             self._add_by_text(function, code, depth)
         for cell, name in zip(function.__closure__ or (), code.co_freevars):
             try:
@@ -176,7 +180,7 @@ class Found:
             if value:
                 self.globals.append((function, name, value))
                 self.visit(value, depth)
-        for name in _names(code):
+        for name in () if library else _names(code):
             value = function.__globals__.get(name, MISSING)
             if value is MISSING and not hasattr(builtins, name):
                 self.absent.append((function.__globals__, name))
@@ -316,7 +320,7 @@ class Found:
             return
         elif isinstance(value, dict):
             self._watch(value)
-            for key, item in list(value.items()):
+            for key, item in pairs(value):
                 self.visit(key, depth + 1)
                 self.visit(item, depth + 1, str(key))
         elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
@@ -349,7 +353,7 @@ class Found:
             self.visit(value.function, depth + 1)
         elif isinstance(value, (operator.attrgetter, operator.methodcaller)):
             self._any = True
-        else:
+        elif not is_operator(type(value)):  # which keeps its programs, and nothing of the user's
             self._look_at_object(value, depth)
 
     def _look_at_object(self, value, depth: int) -> None:
@@ -460,7 +464,7 @@ def _foreign(home) -> bool:
 def items_of(container, asked) -> list:
     """What to compare of a container: pairs of name and value; what is long goes by its length."""
     if isinstance(container, dict):
-        return [(name, value) for name, value in container.items() if asked is None or name in asked]
+        return [(name, value) for name, value in pairs(container) if asked is None or name in asked]
     if len(container) >= LONG:
         return []
     return list(zip(container, container)) if isinstance(container, set) else list(enumerate(container))

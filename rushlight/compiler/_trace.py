@@ -23,7 +23,7 @@ from . import _split
 from ._arguments import Arguments, looking
 from ._asking import answering
 from ._bundles import rushlight_stack_rows, rushlight_take_row
-from ._contents import MISSING, Contents, is_module, is_plain, iterates, iterator, moves_on, ours, settled
+from ._contents import MISSING, Contents, copied, is_module, is_plain, iterates, iterator, moves_on, ours, settled
 from ._groups import Groups, equal_scalars
 from ._moving import find_data
 from ._node import freed
@@ -58,6 +58,7 @@ class Trace:
         self.after: list = []
         self.seeded: list = []
         self.stepped: list = []
+        self.asked: list = []
         self.rates: list = []
         self.born: list = []
         self.replaced: set = set()
@@ -157,6 +158,7 @@ class Trace:
             raise Unsupported(
                 f"'{name}' of an optimizer is read after a schedule was stepped", "Read it outside the function."
             )
+        self.asked.append(group.optimizer)
         key = id(group.real), name
         number = self.attributes.get(key)
         if number is not None:
@@ -186,7 +188,8 @@ class Trace:
         Raises:
             Unsupported: between two steps of the optimizer.
         """
-        place = self.after if any(o is optimizer for o in self.stepped) else self.before
+        # A number that was asked for is taken as it stands when the program starts: before it nothing may change it.
+        place = self.after if any(o is optimizer for o in (*self.stepped, *self.asked)) else self.before
         place.append((action, optimizer))
 
     def step(self, optimizer, index, where, static, vector) -> None:
@@ -233,7 +236,7 @@ class Trace:
         ]
         own_dicts = {id(m.__dict__) for m in modules.values()}
         kept_containers = self._kept_containers = [
-            (c, c.copy()) for c in self.found.containers.values() if id(c) not in own_dicts
+            (c, copied(c)) for c in self.found.containers.values() if id(c) not in own_dicts
         ]
         self.others = Others(self.found)
         self.looks = Arguments(self.arguments if self.outer is None else ())

@@ -8,6 +8,7 @@ May import the tensor class, numpy and what a number is.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from .. import _device, dtypes
 from .._tensor.tensor import Tensor
+from ._contents import pairs
 from ._numbers import is_number
 
 _PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis), np.bool_, np.complex64, np.complex128)
@@ -139,14 +141,15 @@ def _dataclass(value, visit):
     """Instances of dataclasses, also of those that are mappings besides (model outputs often are)."""
     kind: Any = type(value)
     own = {key: take_apart(v, visit) for key, v in vars(value).items()}
-    entries = {key: take_apart(v, visit) for key, v in value.items()} if isinstance(value, dict) else {}
+    entries = {key: take_apart(v, visit) for key, v in pairs(value)} if isinstance(value, dict) else {}
+    put = dict.__setitem__ if not isinstance(value, collections.OrderedDict) else collections.OrderedDict.__setitem__
 
     def build(made):
         out = kind.__new__(kind)
         for key, part in own.items():
             object.__setattr__(out, key, part(made))
         for key, part in entries.items():
-            dict.__setitem__(out, key, part(made))
+            put(out, key, part(made))
         return out
 
     return build

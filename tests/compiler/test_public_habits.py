@@ -1,0 +1,152 @@
+"""Habits of public packages around compiled steps: dicts of their own, decorators, operators in tables, results."""
+
+import collections
+import dataclasses
+
+import pytest
+
+import rushlight as torch
+from rushlight import nn
+from rushlight.nn import functional as F
+
+from .twins import Twins, close
+
+X = torch.arange(6.0).reshape(2, 3) / 5
+
+
+class Signed(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad.sign(), alpha=-group["lr"])
+
+
+def scheduled(make):
+    def made():
+        model = nn.Linear(3, 2)
+        optimizer = make(model.parameters())
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = model(x).square().sum()
+            loss.backward()
+            rate = optimizer.param_groups[0]["lr"] * loss.detach()
+            optimizer.step()
+            schedule.step()
+            return loss, rate
+
+        return step, model, optimizer
+
+    return made
+
+
+@pytest.mark.parametrize("make", [lambda p: Signed(p, 0.1), lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)])
+def test_a_schedule_after_a_rate_was_read(make):
+    twins = Twins(scheduled(make), fullgraph=True)
+    for _ in range(8):
+        twins.run(X)
+    assert torch.compile.explain(twins.compiled).compiles == 2  # the second takes the rate as an input
+
+
+class Makes(collections.OrderedDict):
+    """Gives what its entries make, a new one every time."""
+
+    def __getitem__(self, key):
+        return super().__getitem__(key)()
+
+
+class ByClass(dict):
+    """Is asked for objects, and keeps what it has by the names of their classes."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(type(key).__name__, value)
+
+    def get(self, key):
+        return super().get(type(key).__name__)
+
+
+LAYERS = Makes(tanh=nn.Tanh, relu=nn.ReLU)
+FACTORS = ByClass()
+FACTORS[1.5] = 3
+
+
+@pytest.fixture
+def restored():
+    yield
+    FACTORS[1.5] = 3
+
+
+def test_dicts_with_ways_of_their_own(restored):
+    @torch.compile(fullgraph=True)
+    def step(x):
+        return LAYERS["tanh"](x) * FACTORS.get(2.5)
+
+    for factor in (3, 4):
+        FACTORS[1.5] = factor
+        for _ in range(2):
+            close(step(X), X.tanh() * factor)
+    assert torch.compile.explain(step).compiles == 2
+    assert list(LAYERS) == ["tanh", "relu"] and dict.__getitem__(LAYERS, "relu") is nn.ReLU
+
+
+@torch.no_grad()
+def doubled(x):
+    return x * 2
+
+
+@torch.compiler.disable
+def outside(x):
+    return x * 3
+
+
+WAYS = {"doubled": doubled, "outside": outside}
+
+
+def test_decorated_functions_in_a_table():
+    @torch.compile(fullgraph=True)
+    def step(x):
+        return WAYS["doubled"](x)
+
+    for _ in range(2):
+        close(step(X), X * 2)
+
+
+def test_an_operator_in_a_module():
+    class Act(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.function = function
+
+        def forward(self, x):
+            return self.function(x, approximate="tanh")
+
+    expected = F.gelu(X, approximate="tanh")
+    F.gelu.programs.clear()
+    close(torch.compile(Act(F.gelu), fullgraph=True)(X), expected)
+
+
+@dataclasses.dataclass
+class Output(collections.OrderedDict):
+    sample: torch.Tensor
+    loss: torch.Tensor | None = None
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            self[field.name] = getattr(self, field.name)
+
+
+def test_a_result_that_is_an_ordered_dict():
+    @torch.compile(fullgraph=True)
+    def step(x):
+        return Output(x * 2, x.sum())
+
+    for _ in range(2):
+        out = step(X)
+        assert type(out) is Output and list(out) == ["sample", "loss"] == list(out.keys())
+        close(out.sample, X * 2)
+        assert out["sample"] is out.sample and [*out.values()][1] is out.loss
