@@ -86,6 +86,7 @@ class Entry:
             (t, None if id(t) in replaced else t._storage, t._requires_grad, _hooks(t))
             for t in trace.owners if id(t) in replaced or trace.places[id(t._storage)] not in moving
         ]  # fmt: skip
+        self.links = [link for link in self.result.links if link.home not in moving]
         self.fixed = [s for i, s in enumerate(trace.states) if i not in moving]
         self.shapes = [s.form.shape for s in self.fixed]
         self.state_ids = {id(s) for s in self.fixed}
@@ -105,6 +106,8 @@ class Entry:
         self.hooked = [(leaves.index[id(t)], _hooks(t)) for t in trace.arguments if t._edge() is not None]
         self.layouts = [(self.taken[i], LOOKS[what], answer) for (i, what), answer in trace.looks.asked.items()]
         seen = [*trace.owners, *(t for _, t in self.aliases)]
+        self.containers = [found.watched.get(id(c)) for c in leaves.containers]
+        self.known = set(found.watched)
         self.paths_of = [(t, t._path) for t in seen if t._path]
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
         self.rates = trace.rates
@@ -133,6 +136,9 @@ class Entry:
         for place, tensor in self.aliases:
             if leaves.tensors[place] is not tensor:
                 return "identity", f"argument {place}"
+        for container, known in zip(leaves.containers, self.containers):
+            if container is not known and (known is not None or id(container) in self.known):
+                return "identity", "a list or dict"
         for place in self.taken:
             if id(leaves.tensors[place]._storage) in self.state_ids:
                 return "identity", f"argument {place}"
@@ -343,9 +349,13 @@ class Entry:
                 self._store(done[0], tensors)
             raise
         self.runs += 1
-        made = self._wrap(done[0], tensors, numbers)
+        made = self._wrap(done[0], leaves, numbers)
+        for link in self.links:
+            link.join(made, done[0], self.place)
         for where, name, at in self.result.histories:
             where[name] = made[at]
+        for n, write in self.result.given:
+            write(leaves.containers[n], made)
         for action in self.after:
             action()
         return self.result.build(made)
@@ -387,8 +397,8 @@ class Entry:
             for storages, place in self.holders.get(at, ()):
                 storages[place] = storage
 
-    def _wrap(self, outs, tensors, given) -> list:
-        node, made, place = None, [], self.place
+    def _wrap(self, outs, leaves, given) -> list:
+        node, made, place, tensors = None, [], self.place, leaves.tensors
         if self.node_edges:
             edges = [(tensors[ref] if type(ref) is int else ref)._edge() for ref in self.node_edges]
             node = CompiledNode(self, [outs[i] for i in self.crossing], edges, len(self.result.wanting))
@@ -405,6 +415,8 @@ class Entry:
                 made.append(given[id(kind[1])])
             elif what == "argument":
                 made.append(tensors[self.taken[kind[1]]])
+            elif what == "container":
+                made.append(leaves.containers[kind[1]])
             elif what == "shared":
                 made.append(kind[2]._of(kind[1].array, kind[1].device))
                 made[-1]._storage = kind[1]

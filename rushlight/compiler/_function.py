@@ -131,6 +131,9 @@ class Compiled:
         storages = [id(t._storage) for t in leaves.tensors]
         if len(set(storages)) < len(storages):
             signature.append(tuple(map(storages.index, storages)))  # which arguments share memory
+        held = list(map(id, leaves.containers))
+        if len(set(held)) < len(held):
+            signature.append(tuple(map(held.index, held)))
         key = key, tuple(signature)
         entries = self.entries.get(key)
         failed = None

@@ -105,6 +105,8 @@ def find_slots(trace, outputs) -> tuple[list, list, set]:
     histories: list = []
     unread: set = set()
     for container, before in trace._kept_containers:
+        if trace.given_containers.place(container) is not None:
+            continue
         if isinstance(container, dict):
             _written(trace, container, before, "an object or dict", outputs, slots)
         elif not _holds(container, before):

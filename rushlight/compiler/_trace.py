@@ -24,12 +24,14 @@ from ._arguments import Arguments, looking
 from ._asking import answering
 from ._bundles import rushlight_stack_rows, rushlight_take_row
 from ._contents import MISSING, Contents, copied, is_module, is_plain, iterates, iterator, moves_on, ours, settled
+from ._given import Given
 from ._groups import Groups, equal_scalars
 from ._moving import find_data
 from ._node import freed
 from ._numbers import look_up, put
 from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_marks, find_slots, put_back, restore
 from ._record import recording
+from ._sharing import same_tensors, share
 from ._strays import check_escapes, look_for_more, strangers
 from ._streams import Streams, clocks
 from ._tree import replace_numbers, take_apart
@@ -325,12 +327,14 @@ class Trace:
             number.install(traced, self, values)
         if any(v is not old for v, old in zip(values, self.leaves.numbers)):
             args, kwargs = replace_numbers((args, kwargs), iter(values))
+        self.given_containers = Given(args, kwargs, self.leaves.containers, self.found.watched)
         if any(n.key[0] != "row" for n in self.numbers):
             with answering(f for f, _ in self.found.code):
                 out = function(*args, **kwargs)
         else:
             out = function(*args, **kwargs)
         outputs = self._collect(out, marks, arguments, result)
+        self.given_containers.forget()
         if self.watch is not None:
             self.watch.finish()
         return outputs
@@ -344,6 +348,7 @@ class Trace:
         seen: dict = {}
         wanting: list = []
         spent: list = []
+        held: list = []
 
         def visit(value):
             if isinstance(value, Tracer):
@@ -355,7 +360,7 @@ class Trace:
                 kinds.append(("array", len(outputs) - 1))
                 return len(kinds) - 1
             if not isinstance(value, Tensor):
-                return None
+                return self._container(value, kinds)
             if self.watch is not None:
                 self.watch.consume(value)
             if id(value) in seen:
@@ -371,6 +376,7 @@ class Trace:
                 kinds.append(("constant", value))
             else:
                 outputs.append(value._array())
+                held.append((len(kinds), value))
                 edge = value._edge()
                 kinds.append(
                     ("tensor", len(outputs) - 1, type(value), value._storage.device, edge is not None, value._inference)
@@ -388,6 +394,9 @@ class Trace:
             )
         check_names(self)
         result.build = take_apart(out, visit)
+        result.given = self.given_containers.changes(visit)
+        if result.given and self.outer is not None:
+            raise Unsupported("a block of a stack writes to a list or dict", "Compile with scan_layers=False.")
         result.kinds = kinds
         result.outputs = len(outputs)
         for t in self.foreign:
@@ -430,6 +439,8 @@ class Trace:
                 outputs.append(now._array())
         slots, histories, result.unread = find_slots(self, outputs)
         result.histories = [(where, name, visit(value)) for where, name, value in histories]
+        result.histories += same_tensors(slots, held, visit)
+        result.links = share(self, held, kinds, outputs, visit) if self.outer is None else []
         result.assigned = find_marks(self)
         result.slots = slots + find_data(self, slots, outputs)
         result.leaves, result.forward = [], len(outputs)
@@ -438,6 +449,14 @@ class Trace:
         result.freed = [place for place, _, _ in spent]
         result.wanting = [place for place, _, _ in wanting]
         return outputs
+
+    def _container(self, value, kinds) -> int | None:
+        """The place of a list or dict from outside among the results; None for anything else."""
+        n = self.given_containers.place(value)
+        if n is None and id(value) not in self.found.containers:
+            return None
+        kinds.append(("constant", value) if n is None else ("container", n))
+        return len(kinds) - 1
 
     def _backward(self, wanting, outputs, result) -> None:
         """Trace the gradients of the results with respect to what came from outside."""

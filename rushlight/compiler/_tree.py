@@ -27,15 +27,17 @@ class Leaves:
     """What a structure holds besides structure.
 
     Attributes:
+        containers: its lists and dicts, in order of appearance.
         tensors: each tensor once, in order of appearance.
         numbers: ints and floats in order of appearance.
         names: what to call each number in a message.
         objects: everything that is compared by identity.
     """
 
-    __slots__ = ("index", "names", "numbers", "objects", "tensors")
+    __slots__ = ("containers", "index", "names", "numbers", "objects", "tensors")
 
     def __init__(self):
+        self.containers: list = []
         self.tensors: list = []
         self.numbers: list = []
         self.names: list = []
@@ -58,8 +60,11 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
     if kind in _PLAIN or isinstance(value, _BY_VALUE):
         return "value", kind, value
     if isinstance(value, (tuple, list)):
+        if kind is not tuple and isinstance(value, list):
+            leaves.containers.append(value)
         return "list", kind, tuple([flatten(v, leaves, f"{name}[{i}]") for i, v in enumerate(value)])
     if isinstance(value, dict):
+        leaves.containers.append(value)
         return (
             "dict",
             kind,
@@ -84,6 +89,16 @@ def containers(value) -> list:
     if isinstance(value, (tuple, list)):
         return [value, *(c for v in value for c in containers(v))]
     return [value, *(c for v in value.values() for c in containers(v))] if isinstance(value, dict) else []
+
+
+def mutable(value) -> list:
+    """The lists and dicts that ``flatten`` finds, in its order."""
+    own = [value] if isinstance(value, (list, dict)) else []
+    if isinstance(value, dict):
+        return own + [c for v in value.values() for c in mutable(v)]
+    if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
+        return own + [c for v in value for c in mutable(v)]
+    return own
 
 
 def replace_numbers(value: Any, supply) -> Any:
