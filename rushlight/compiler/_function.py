@@ -26,7 +26,7 @@ from ._contents import is_module, is_optimizer, ours
 from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument, Row, is_number, varying
-from ._outside import NotYet, Unsupported
+from ._outside import NotYet, Unsupported, marks_things
 from ._recent import Recent, recent
 from ._roots import Found
 from ._strays import MoreState
@@ -70,6 +70,7 @@ class Compiled:
         self._varying: dict = {}
         self._warned: set = set()
         self._resized = self._waits = 0
+        self._settled = False
         self._bound: Any = None
         self._waited: weakref.WeakSet = weakref.WeakSet()
 
@@ -259,6 +260,9 @@ class Compiled:
                 self._resized += 1
                 if self._resized > _MANY:
                     raise Unsupported("the size of a tensor outside changes on every call", "Create it at full size.")
+                raise NotYet
+            if not self._settled and marks_things(result, found):  # as a rule once: one program, not two
+                self._settled = True
                 raise NotYet
             inputs = {n.place for n in numbers if isinstance(n, Argument)}
             static = [(i, v) for i, v in enumerate(leaves.numbers) if i not in inputs]

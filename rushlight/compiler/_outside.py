@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import operator
+from typing import Any
 
 from .._tensor.tensor import Tensor
 from ._contents import MISSING, is_plain, pairs, same
@@ -17,6 +18,7 @@ STRUCTURE = ("_parameters", "_buffers", "_modules")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 INTERNAL = frozenset({*STRUCTURE, *HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
 
+_THING = "an object or dict"
 # What a function may set attributes of modules to: numbers would count calls, which no program does.
 MARKS = (bool, str, type(None))
 
@@ -108,7 +110,7 @@ def find_slots(trace, outputs) -> tuple[list, list, set]:
         if trace.given_containers.place(container) is not None:
             continue
         if isinstance(container, dict):
-            _written(trace, container, before, "an object or dict", outputs, slots)
+            _written(trace, container, before, _THING, outputs, slots)
         elif not _holds(container, before):
             raise Unsupported(
                 f"a {type(container).__name__} outside the function is written",
@@ -135,6 +137,12 @@ def find_marks(trace) -> list:
     return [mark for mark in held if isinstance(mark[2], MARKS)]
 
 
+def marks_things(result, found) -> bool:
+    """Whether the function sets an attribute of an object, or an entry of a dict, that had another value."""
+    own = {id(m.__dict__) for m in found.modules.values()}
+    return any(id(where) not in own for where, _, _ in result.assigned)
+
+
 def _holds(container, before) -> bool:
     """Whether a list, deque or set holds what it held; sets have no order that lasts."""
     if isinstance(container, set):
@@ -150,7 +158,8 @@ def _written(trace, where, before, owner, outputs, slots) -> None:
             continue
         if any(value is traced for traced in trace.traced_numbers):
             continue
-        if isinstance(value, MARKS) and (id(where), name) in trace.assigned:
+        if isinstance(value, MARKS) and (owner is _THING or (id(where), name) in trace.assigned):
+            trace.assigned[id(where), name] = where
             continue
         if isinstance(value, Tensor):
             if value._edge() is not None:
@@ -178,7 +187,7 @@ def restore(container, before) -> None:
     if isinstance(container, list):
         list.__setitem__(container, slice(None), before)
     elif isinstance(container, dict):
-        kind = collections.OrderedDict if isinstance(container, collections.OrderedDict) else dict
+        kind: Any = collections.OrderedDict if isinstance(container, collections.OrderedDict) else dict
         if len(container) != len(before) or any(dict.get(container, k, MISSING) is not v for k, v in before.items()):
             kind.clear(container)
             kind.update(container, before)

@@ -68,10 +68,9 @@ def check_escapes(trace) -> None:
     Raises:
         Unsupported: there is one.
     """
-    alive = _alive(trace)
-    if alive:
+    if _alive(trace):  # not by a name, which would keep alive what it finds
         gc.collect()
-        alive = _alive(trace)
+    alive = _alive(trace)
     if alive and trace.others.forget():
         raise NotYet
     if alive:

@@ -393,7 +393,7 @@ class Trace:
                 f"it gives a {type(out).__name__}, whose code runs later", "Compile what that code calls."
             )
         check_names(self)
-        result.build = take_apart(out, visit)
+        result.build = take_apart(out, visit, self.found._seen)
         result.given = self.given_containers.changes(visit)
         if result.given and self.outer is not None:
             raise Unsupported("a block of a stack writes to a list or dict", "Compile with scan_layers=False.")

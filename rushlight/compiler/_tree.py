@@ -1,6 +1,6 @@
 """Owns taking arguments and results apart into tensors, numbers and structure, and putting them together again.
 
-May import the tensor class, numpy and what a number is.
+May import the tensor class, numpy, jax and how this folder tells values apart.
 """
 
 # Structures may be of any type; a type checker narrows them further than is true.
@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import types
 from typing import Any
 
 import numpy as np
+from jax.core import Tracer
 
 from .. import _device, dtypes
+from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
-from ._contents import pairs
+from ._contents import ODD, OPAQUE, is_module, is_optimizer, iterates, pairs, slots
 from ._numbers import is_number
 
 _PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis), np.bool_, np.complex64, np.complex128)
 _BY_VALUE: Any = (dtypes.dtype, dtypes.Size, _device.device)
+_NO_OBJECTS: Any = (
+    *_PLAIN, *_BY_VALUE, *OPAQUE, *ODD, Tensor, Storage, types.FunctionType, types.MethodType
+)  # fmt: skip
 
 
 class Leaves:
@@ -119,24 +125,57 @@ def replace_numbers(value: Any, supply) -> Any:
     return value
 
 
-def take_apart(value: Any, visit) -> Any:
+def take_apart(value: Any, visit, outside=()) -> Any:
     """A plan that builds a result again: a function of the list of rebuilt leaves.
 
     Args:
         value: what a function returned.
         visit: gets each tensor (or traced array) and returns its place in the list, or None for any other leaf.
+        outside: the ids of objects that the function did not make itself.
     """
-    place = visit(value)
-    if place is not None:
-        return lambda made: made[place]
-    kind: Any = type(value)
-    if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
-        parts = [take_apart(v, visit) for v in value]
-        if hasattr(kind, "_fields"):
-            return lambda made: kind(*[part(made) for part in parts])
-        return lambda made: kind([part(made) for part in parts])
-    if kind is dict or (isinstance(value, dict) and not hasattr(value, "__dataclass_fields__")):
-        items = [(key, take_apart(v, visit)) for key, v in value.items()]
+    taken = _Taken(visit, outside)
+    plan = taken.plan(value)
+    return (lambda made: plan(_Made(made))) if taken.objects else plan
+
+
+class _Made(list):
+    """Rebuilt leaves, and the objects that hold them, for as long as one result is built."""
+
+    def __init__(self, leaves):
+        super().__init__(leaves)
+        self.objects: dict = {}
+
+
+class _Taken:
+    """Takes one result apart.
+
+    Args:
+        visit, outside: as for ``take_apart``.
+    """
+
+    def __init__(self, visit, outside):
+        self.visit, self.outside = visit, outside
+        self.objects: dict = {}
+
+    def plan(self, value) -> Any:
+        """What builds ``value`` again."""
+        place = self.visit(value)
+        if place is not None:
+            return lambda made: made[place]
+        kind: Any = type(value)
+        if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
+            parts = [self.plan(v) for v in value]
+            if hasattr(kind, "_fields"):
+                return lambda made: kind(*[part(made) for part in parts])
+            return lambda made: kind([part(made) for part in parts])
+        if kind is dict or (isinstance(value, dict) and not hasattr(value, "__dataclass_fields__")):
+            return self._dict(value)
+        if (dataclasses.is_dataclass(value) and not isinstance(value, type)) or self._made_inside(value):
+            return self._object(value)
+        return lambda made: value
+
+    def _dict(self, value) -> Any:
+        items = [(key, self.plan(v)) for key, v in value.items()]
         empty = value.copy()
         empty.clear()
 
@@ -147,24 +186,67 @@ def take_apart(value: Any, visit) -> Any:
             return out
 
         return build
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _dataclass(value, visit)
-    return lambda made: value
+
+    def _made_inside(self, value) -> bool:
+        """Whether it is an object of the function's own making that leads to tensors, such as a cache of keys."""
+        if id(value) in self.objects:
+            return True
+        if id(value) in self.outside or not _is_object(value):
+            return False
+        seen: dict = {}
+        stack = [value]
+        while stack:
+            one = stack.pop()
+            if id(one) in seen:
+                continue
+            seen[id(one)] = one
+            if isinstance(one, (Tensor, Tracer)):
+                return True
+            if isinstance(one, dict):
+                stack += [v for _, v in pairs(one)]
+            elif isinstance(one, (tuple, list)):
+                stack += one
+            elif _is_object(one) and id(one) not in self.outside:
+                stack += _attributes(one).values()
+        return False
+
+    def _object(self, value) -> Any:
+        """Objects: their attributes, and the entries of those that are mappings besides (model outputs often are)."""
+        kind: Any = type(value)
+        name = id(value)
+        if name in self.objects:
+            return lambda made: made.objects[name]
+        if not dataclasses.is_dataclass(value):
+            self.objects[name] = value
+        own = {key: self.plan(v) for key, v in _attributes(value).items()}
+        entries = {key: self.plan(v) for key, v in pairs(value)} if isinstance(value, dict) else {}
+        put = collections.OrderedDict.__setitem__ if isinstance(value, collections.OrderedDict) else dict.__setitem__
+        shared = name in self.objects
+
+        def build(made):
+            if shared and name in made.objects:
+                return made.objects[name]
+            out = kind.__new__(kind)
+            if shared:
+                made.objects[name] = out
+            for key, part in own.items():
+                object.__setattr__(out, key, part(made))
+            for key, part in entries.items():
+                put(out, key, part(made))
+            return out
+
+        return build
 
 
-def _dataclass(value, visit):
-    """Instances of dataclasses, also of those that are mappings besides (model outputs often are)."""
-    kind: Any = type(value)
-    own = {key: take_apart(v, visit) for key, v in vars(value).items()}
-    entries = {key: take_apart(v, visit) for key, v in pairs(value)} if isinstance(value, dict) else {}
-    put = dict.__setitem__ if not isinstance(value, collections.OrderedDict) else collections.OrderedDict.__setitem__
+def _attributes(value) -> dict:
+    held = {name: getattr(value, name) for name in slots(type(value)) if hasattr(value, name)}
+    return {**held, **getattr(value, "__dict__", {})}
 
-    def build(made):
-        out = kind.__new__(kind)
-        for key, part in own.items():
-            object.__setattr__(out, key, part(made))
-        for key, part in entries.items():
-            put(out, key, part(made))
-        return out
 
-    return build
+def _is_object(value) -> bool:
+    """Whether it is an object that can be made again from its attributes."""
+    kind = type(value)
+    if isinstance(value, _NO_OBJECTS):
+        return False
+    plain = kind.__new__ is object.__new__ and kind.__module__ != "builtins" and not iterates(value)
+    return plain and hasattr(value, "__dict__") and not is_module(value) and not is_optimizer(value)

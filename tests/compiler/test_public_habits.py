@@ -150,3 +150,96 @@ def test_a_result_that_is_an_ordered_dict():
         assert type(out) is Output and list(out) == ["sample", "loss"] == list(out.keys())
         close(out.sample, X * 2)
         assert out["sample"] is out.sample and [*out.values()][1] is out.loss
+
+
+class Layer:
+    def __init__(self, keys):
+        self.keys, self.length = keys, keys.shape[0]
+
+
+class Cache:
+    """Keys of layers, each of which knows it."""
+
+    __slots__ = ("__dict__", "first")
+
+    def __init__(self):
+        self.layers, self.name = [], "cache"
+
+    def add(self, keys):
+        layer = Layer(keys)
+        layer.owner = self
+        self.layers.append(layer)
+        self.first = self.layers[0]
+        return keys.sum()
+
+
+def test_a_result_with_objects_made_inside():
+    model = nn.Linear(3, 2)
+    kept = Cache()
+
+    def forward(x):
+        cache = Cache()
+        cache.add(model(x))
+        total = cache.add(x * 2)
+        return {"loss": total, "cache": cache, "again": cache, "kept": kept, "layer": cache.layers[1]}
+
+    compiled = torch.compile(forward, fullgraph=True)
+    for scale in (1, 2, 3):
+        x = X * scale
+        out, expected = compiled(x), forward(x)
+        cache = out["cache"]
+        assert type(cache) is Cache and out["again"] is cache and out["kept"] is kept and cache.name == "cache"
+        assert [layer.length for layer in cache.layers] == [2, 2] and cache.layers[1] is out["layer"]
+        assert cache.first is cache.layers[0] and all(layer.owner is cache for layer in cache.layers)
+        close([layer.keys for layer in cache.layers], [layer.keys for layer in expected["cache"].layers])
+        grads = [torch.autograd.grad(o["cache"].first.keys.square().sum(), model.weight)[0] for o in (out, expected)]
+        close(*grads)
+    assert torch.compile.explain(compiled).compiles == 1 and out["cache"] is not compiled(X)["cache"]
+
+
+class Config:
+    kind = None
+    turns = False
+
+
+def classifies():
+    model = nn.Linear(3, 2)
+    config, table = Config(), {"mode": "new"}
+    config.kind, config.turns = None, False
+
+    def forward(x, turn=False):
+        if config.kind is None:
+            config.kind = "single"
+        table["mode"] = config.kind + ("!" if config.turns else "")
+        if turn:
+            config.turns = not config.turns
+        return model(x).sum() * (2 if config.kind == "single" else 3), table["mode"]
+
+    return forward, model, vars(config), table
+
+
+def test_a_configuration_that_the_first_call_completes():
+    twins = Twins(classifies, fullgraph=True)
+    for _ in range(3):
+        twins.run(X)
+    assert torch.compile.explain(twins.compiled).compiles == 1
+    for kind in ("double", None, "single"):
+        twins.both(lambda model, config, table, kind=kind: config.update(kind=kind))
+        twins.run(X, times=2)
+
+
+def test_a_flag_that_turns_on_every_call():
+    twins = Twins(classifies, fullgraph=True)
+    for _ in range(6):
+        twins.run(X, turn=True)
+    assert torch.compile.explain(twins.compiled).compiles == 2
+
+
+def test_tensors_in_a_circle_are_not_kept():
+    @torch.compile(fullgraph=True)
+    def step(x):
+        cache = Cache()
+        cache.add(x * 2)
+        return cache.first.keys.sum()
+
+    close(step(X), X.sum() * 2)
