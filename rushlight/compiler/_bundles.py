@@ -285,7 +285,7 @@ def bundle(closed, result, trace, moving):
     result.row_grads = []
     states, arguments, _ = result.counts
     written = {i: n for n, (kind, i) in enumerate(result.writes) if kind == "state"}
-    ordinals = [states + arguments + n for n, number in enumerate(trace.numbers) if number.key[0] == "row"]
+    ordinals = [states + arguments + n for n, number in enumerate(trace.inputs) if number.key[0] == "row"]
     if not ordinals or result.leaves:
         return closed
     equal = {*trace.shared, *trace.shared.values()}

@@ -5,7 +5,6 @@ May import the tensor cell, the tape and jax.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import jax
@@ -19,11 +18,11 @@ from ._arrays import committed, given_away
 from ._bundles import Bundle, bundle, give_rows, storages_of
 from ._contents import MISSING, is_plain, same
 from ._groups import Held
-from ._guards import Values
+from ._guards import Values, structure, watched
+from ._host import Assigned, HostNumber, Sheet
 from ._moving import Data, follow
 from ._node import CompiledNode
-from ._numbers import look_up
-from ._outside import HOOKS
+from ._numbers import holder, look_up
 from ._prepared import Prepared, separate
 
 
@@ -39,6 +38,10 @@ class Entry:
     def __init__(self, result, leaves, static):
         trace = result.trace
         self.result, self.numbers, self.static = result, trace.numbers, static
+        fed = [(s.taken, s.kind) for s, _ in trace.spares if s.taken is not None]
+        held = [kind[1] for kind in result.kinds if kind[0] == "number"]
+        held += [a.value for a in (*result.hosted, *trace.assignments()) if type(a.value) is HostNumber]
+        self.sheet = Sheet(trace.decided.values(), fed, held)
         self._guards(trace, leaves)
         self._programs(result, trace)
         result.trace = result.closed = None  # they hold on to the arrays of the first call
@@ -55,7 +58,7 @@ class Entry:
         self.names = [
             (home, name, value)
             for home, name, value in found.globals
-            if (id(home), name) not in dynamic and look_up(home, name) is value
+            if (id(holder(home, name)), name) not in dynamic and look_up(home, name) is value
         ]
         skipped, watched = dynamic | rebound, found.to_watch()
         self.slots, self.rebound = [], []
@@ -96,7 +99,7 @@ class Entry:
             if held is not None:
                 at = trace.places[id(held._storage)]
                 self.rebound.append((self._ref(tensor, trace), None, at, _kind(held)))
-        self.modules = [(m, _shape(m)) for m in found.modules.values()]
+        self.modules = [(m, structure(m)) for m in found.modules.values()]
         self.everywhere = list(EVERYWHERE.values())
         used = {id(t) for t in trace.arguments}
         self.aliases = [
@@ -118,8 +121,8 @@ class Entry:
         for other, first in trace.shared.items():
             groups.setdefault(first, [trace.states[first]]).append(trace.states[other])
         self.alike = list(groups.values())
-        self.before = [action for action, _ in trace.before]
-        self.after = [action for action, _ in trace.after]
+        self.before = [_with_values(action) for action, _ in trace.before]
+        self.after = [_with_values(action) for action, _ in trace.after]
 
     @staticmethod
     def _ref(tensor, trace):
@@ -190,6 +193,12 @@ class Entry:
         for number, kind in self.kinds:
             if type(number.get(leaves)) is not kind:
                 return "kind", number.name, kind
+        if self.sheet:
+            values = self.sheet.compute(leaves)
+            reason = self.sheet.fails(values)
+            if reason is not None:
+                return reason
+            leaves.values = self, values
         for group, name, value in self.options:
             now = group.get(name, MISSING)
             if now is not value and not same(now, value):
@@ -221,8 +230,8 @@ class Entry:
             now = module.__dict__.get(name, MISSING)
             if now is not value and not (is_plain(value) and same(now, value)):
                 return "attribute", module, name, value, now
-        for module, shape in self.modules:
-            if _shape(module) != shape:
+        for module, then in self.modules:
+            if structure(module) != then:
                 return "structure", module
         for tensor, _, _, hooks in self.tensors:
             if _hooks(tensor) != hooks:
@@ -271,7 +280,7 @@ class Entry:
         self.kept = [trace.states[i] for i, _ in kept if i < states]
         self.inputs = [trace.leaves.index[id(trace.arguments[i - states])]
                        for i, _ in kept if states <= i < states + arguments]  # fmt: skip
-        self.given_numbers = [self.numbers[i - states - arguments] for i, _ in kept if i >= states + arguments]
+        self.given_numbers = [trace.inputs[i - states - arguments] for i, _ in kept if i >= states + arguments]
         cut = _split.Cut(closed, [*(v for _, v in donated + kept), *ready], gives, eqns)
         self.jaxpr = cut.closed
 
@@ -298,7 +307,7 @@ class Entry:
         rebound = {(id(where), name) for where, name, *_ in result.slots}
         self.touched = {id(s) for s in storages_of([*self.donated, *self.kept, *self.written])}
         self.optimizer_states = [
-            (o, o.state, _watched(o, self.touched, rebound)) for o in trace.found.optimizers.values()
+            (o, o.state, watched(o, self.touched, rebound)) for o in trace.found.optimizers.values()
         ]
         self.holders: dict = {}
         for storages, places in (
@@ -324,8 +333,13 @@ class Entry:
 
     def run(self, leaves):
         """Run the program on what the state holds now."""
+        owner, values = leaves.values
+        if owner is not self:
+            values = self.sheet.compute(leaves)
         for action in self.before:
-            action()
+            action(values)
+        if self.before:
+            self._refresh()
         if self.rebound:
             self._rebind(leaves)
         tensors = leaves.tensors
@@ -336,20 +350,19 @@ class Entry:
         if self.inputs:
             kept += [tensors[i]._array() for i in self.inputs]
         if self.given_numbers:
-            kept += [n.get(leaves) for n in self.given_numbers]
+            kept += [n.get(leaves) if n.taken is None else values[id(n.taken)] for n in self.given_numbers]
         if self.prepared is not None:
             kept += self.prepared.get()
-        numbers = {id(kind[1]): kind[1].get(leaves) for kind in self.result.kinds if kind[0] == "number"}
         done: list = []
         try:
             done.extend(map(self.program, (donated,), (kept,)))  # no bytecode in between, where Ctrl-C could come in
-            self._store(done[0], tensors)
+            self._store(done[0], tensors, values)
         except BaseException:
             if done:  # what the program was given is gone: what came of it must not be
-                self._store(done[0], tensors)
+                self._store(done[0], tensors, values)
             raise
         self.runs += 1
-        made = self._wrap(done[0], leaves, numbers)
+        made = self._wrap(done[0], leaves, values)
         for link in self.links:
             link.join(made, done[0], self.place)
         for where, name, at in self.result.histories:
@@ -357,10 +370,19 @@ class Entry:
         for n, write in self.result.given:
             write(leaves.containers[n], made)
         for action in self.after:
-            action()
+            action(values)
         return self.result.build(made)
 
-    def _store(self, outs, tensors) -> None:
+    def _refresh(self) -> None:
+        """Schedules were stepped, or options set, before the program runs: it is to see them."""
+        for optimizer, index, where, static in self.rates:
+            if optimizer._read_numbers(index, optimizer.param_groups[index], where)[0].static != static:
+                raise RuntimeError(
+                    f"{type(optimizer).__name__}: a number of its group {index} became zero, or was zero, by a change "
+                    "inside of a compiled function, which makes it another update. Make the change outside."
+                )
+
+    def _store(self, outs, tensors, values) -> None:
         """Put what the program gives for the state into its place; doing so twice does no harm."""
         place = self.place
         for storage, where in zip(self.written, self.written_from):
@@ -383,6 +405,8 @@ class Entry:
             if own.get(name, MISSING) is not value:
                 own[name] = value
                 changes.count += 1
+        for assigned in self.result.hosted:
+            assigned(values)
 
     def storage_lists(self) -> list:
         """The lists of storages that the program takes from, gives to, and compares."""
@@ -432,6 +456,10 @@ class Entry:
         return made
 
 
+def _with_values(action):
+    return action if isinstance(action, Assigned) else lambda values: action()
+
+
 def _distinct(atoms):
     """Each variable once, and where every atom went."""
     places, kept, index = [], [], {}
@@ -442,32 +470,6 @@ def _distinct(atoms):
             kept.append(atom)
         places.append(index[key])
     return kept, places
-
-
-def _watched(optimizer, touched, rebound) -> list:
-    """What must stay in place of the state of an optimizer: the tensors of each parameter that the program uses.
-
-    Those at ``rebound``, pairs of the id of a dict and a name, are replaced by the program itself.
-    """
-    found = []
-    for p, own in optimizer.state.items():
-        values = list(own.items()) if isinstance(own, dict) else []
-        values = [None if (id(own), name) in rebound else v for name, v in values]
-        tensors = [isinstance(v, Tensor) for v in values]
-        if any(isinstance(v, Tensor) and id(v._storage) in touched for v in values):
-            found.append((p, own, values, operator.is_ if all(tensors) else _is_or_number))
-    return found
-
-
-def _is_or_number(now, then) -> bool:
-    return now is then or not isinstance(then, Tensor)
-
-
-def _shape(module) -> tuple:
-    """What a module is made of besides values: the names it holds, and its hooks."""
-    own = module.__dict__
-    hooks = tuple([(h, *own[h].values()) for h in HOOKS if own.get(h)])
-    return type(module), tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
 
 
 def _kind(tensor) -> tuple:

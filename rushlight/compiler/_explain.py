@@ -107,6 +107,8 @@ def _phrase(compiled, failed) -> str:
     kind: Any = failed[0]
     if kind == "number":
         return f"argument{failed[1]} is {failed[3]!r} instead of {failed[2]!r}"
+    if kind == "outcome":
+        return f"{failed[1]} is {failed[3]!r} instead of {failed[2]!r}"
     if kind == "attribute":
         return f"'{failed[2]}' of {_module_name(compiled, failed[1])} is {failed[4]!r} instead of {failed[3]!r}"
     if kind == "name":

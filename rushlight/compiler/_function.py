@@ -26,7 +26,7 @@ from ._contents import is_module, is_optimizer, ours
 from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument, Row, is_number, varying
-from ._outside import NotYet, Unsupported, marks_things
+from ._outside import MoreNumbers, NotYet, Unsupported, marks_things
 from ._recent import Recent, recent
 from ._roots import Found
 from ._strays import MoreState
@@ -166,7 +166,8 @@ class Compiled:
             self.entries[key] = [e for e in self.entries[key] if e is None or e.fails(leaves) != failed]
         number = varying(failed) if failed is not None else None
         made = self.entries.get(key, ())
-        if number is not None and len(made) > 2 * _MANY and all(e.runs == 1 for e in made[: 2 * _MANY]):
+        looked_at = number is not None or (failed is not None and failed[0] == "outcome")
+        if looked_at and len(made) > 2 * _MANY and all(e.runs == 1 for e in made[: 2 * _MANY]):
             return self._give_up(
                 key,
                 f"{reason}, it has another value on every call, and Python looks at it (an if, int(), math). Do that "
@@ -179,6 +180,11 @@ class Compiled:
             numbers = [n for n in numbers if is_number(n.get(leaves))]
             try:
                 entry = self._trace(leaves, args, kwargs, numbers)
+            except MoreNumbers as more:
+                if any((None, place.key) in self._constant for place in more.places):
+                    return self._give_up(key, "a number outside is written, and Python looks at it")
+                self._varying.update(((None, place.key), place) for place in more.places)
+                continue
             except NotYet:
                 self._waits += 1
                 if self._waits > _MANY and not self.entries:

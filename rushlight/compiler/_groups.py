@@ -23,17 +23,32 @@ class Group(dict):
         trace: whom to tell.
     """
 
-    __slots__ = ("optimizer", "real", "trace")
+    __slots__ = ("given", "optimizer", "real", "trace")
 
     def __init__(self, real, optimizer, trace):
         super().__init__(real)
         self.real, self.optimizer, self.trace = real, optimizer, trace
+        self.given: dict = {}
 
     def __getitem__(self, name):
-        return self.trace.option(self, name, super().__getitem__(name))
+        value = super().__getitem__(name)
+        return value if self._known(name) else self.trace.option(self, name, value)
 
     def get(self, name, default=None):
-        return self.trace.option(self, name, super().get(name, default))
+        value = super().get(name, default)
+        return value if self._known(name) else self.trace.option(self, name, value)
+
+    def __setitem__(self, name, value):
+        super().__setitem__(name, self.trace.set_option(self, name, value))
+        self.given[name] = self.trace.actions(self.optimizer)
+
+    def update(self, *args, **kwargs):
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
+
+    def _known(self, name) -> bool:
+        """Whether the function itself gave the option its value, and no schedule was stepped since."""
+        return name in self.given and self.given[name] == self.trace.actions(self.optimizer)
 
     def setdefault(self, name, default=None):
         super().setdefault(name, default)
@@ -85,6 +100,8 @@ class Groups:
                 if getattr(now, "real", None) is not before:
                     return "params"
                 for name in (*before, *now):
+                    if name in now.given:
+                        continue
                     if name not in now or name not in before or dict.__getitem__(now, name) is not before[name]:
                         return name
         return None

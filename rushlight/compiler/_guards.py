@@ -13,6 +13,7 @@ from typing import Any
 from .._tensor.tensor import Tensor
 from ._contents import MISSING, Contents, is_plain, ours, same
 from ._library import Library
+from ._outside import HOOKS
 from ._roots import LONG, items_of, named
 
 _SHORT = (dict, list, set, collections.deque)
@@ -121,3 +122,29 @@ class Values:
             return [read(own) for own, read in self._read] != self._values
         except KeyError:
             return True
+
+
+def watched(optimizer, touched, rebound) -> list:
+    """What must stay in place of the state of an optimizer: the tensors of each parameter that the program uses.
+
+    Those at ``rebound``, pairs of the id of a dict and a name, are replaced by the program itself.
+    """
+    found = []
+    for p, own in optimizer.state.items():
+        values = list(own.items()) if isinstance(own, dict) else []
+        values = [None if (id(own), name) in rebound else v for name, v in values]
+        tensors = [isinstance(v, Tensor) for v in values]
+        if any(isinstance(v, Tensor) and id(v._storage) in touched for v in values):
+            found.append((p, own, values, is_ if all(tensors) else _is_or_number))
+    return found
+
+
+def _is_or_number(now, then) -> bool:
+    return now is then or not isinstance(then, Tensor)
+
+
+def structure(module) -> tuple:
+    """What a module is made of besides values: the names it holds, and its hooks."""
+    own = module.__dict__
+    hooks = tuple([(h, *own[h].values()) for h in HOOKS if own.get(h)])
+    return type(module), tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks

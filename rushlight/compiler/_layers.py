@@ -136,6 +136,7 @@ def run_stack(trace, stack, args, kwargs):
         inner.odd
         or result.slots
         or result.assigned
+        or result.hosted
         or result.histories
         or result.grads
         or inner.before

@@ -17,11 +17,16 @@ class Argument:
 
     Args:
         place: which of the numbers of the call.
+        name: what to call it in a message.
     """
 
-    def __init__(self, place: int):
-        self.place = place
+    def __init__(self, place: int, name: str = ""):
+        self.place, self.name = place, name
         self.key = "argument", place
+
+    def reason(self, then, now) -> tuple:
+        """Why a program for ``then`` must not be used, for ``explain``."""
+        return "number", self.name, then, now, self.place
 
     def get(self, leaves):
         """Its value in a call."""
@@ -42,6 +47,10 @@ class Attribute:
         self.module, self.name = module, name
         self.key = id(module), name
 
+    def reason(self, then, now) -> tuple:
+        """Why a program for ``then`` must not be used, for ``explain``."""
+        return "attribute", self.module, self.name, then, now
+
     def get(self, leaves):
         """Its value now."""
         return _of_python(self.module.__dict__.get(self.name))
@@ -61,6 +70,10 @@ class Option:
         self.group, self.name = group, name
         self.key = id(group), name
 
+    def reason(self, then, now) -> tuple:
+        """Why a program for ``then`` must not be used, for ``explain``."""
+        return "option", self.group, self.name, then, now
+
     def get(self, leaves):
         """Its value now."""
         return _of_python(self.group.get(self.name))
@@ -77,8 +90,12 @@ class Name:
     """A number that a function refers to: a global, or a variable of an enclosing function."""
 
     def __init__(self, home, name: str):
-        self.home, self.name = home, name
-        self.key = id(home), name
+        self.home, self.name = holder(home, name), name
+        self.key = id(self.home), name
+
+    def reason(self, then, now) -> tuple:
+        """Why a program for ``then`` must not be used, for ``explain``."""
+        return "name", self.home, self.name, then, now
 
     def get(self, leaves):
         """Its value now."""
@@ -108,6 +125,7 @@ class Row:
     def __init__(self, n: int):
         self.n = n
         self.key = "row", n
+        self.taken = None
 
     def get(self, leaves):
         """Its value, which is always the same."""
@@ -124,6 +142,13 @@ class Row:
 @functools.cache
 def _row(n: int):
     return jnp.asarray(n, jnp.int32)
+
+
+def holder(home, name: str):
+    """The dict that an object keeps an attribute in, which may be found by both; anything else as it is."""
+    if isinstance(home, (dict, CellType, type, ModuleType)) or name not in getattr(home, "__dict__", ()):
+        return home
+    return home.__dict__
 
 
 def put(home, name: str, value) -> None:
@@ -166,7 +191,7 @@ def varying(reason):
     """The number that made a program unusable, as a place to read it from; None where it was no number."""
     kind = reason[0]
     if kind == "number" and type(reason[2]) is type(reason[3]):
-        return Argument(reason[4])
+        return Argument(reason[4], reason[1])
     if kind == "attribute" and is_number(reason[3]) and type(reason[3]) is type(reason[4]):
         return Attribute(reason[1], reason[2])
     if kind == "option" and len(reason) > 1 and is_number(reason[3]) and type(reason[3]) is type(reason[4]):

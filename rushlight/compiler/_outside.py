@@ -11,7 +11,8 @@ from typing import Any
 
 from .._tensor.tensor import Tensor
 from ._contents import MISSING, is_plain, pairs, same
-from ._numbers import look_up
+from ._host import written
+from ._numbers import Attribute, Name, holder, look_up
 
 # Attributes that belong to the machinery: they are compared as structure, or do not matter.
 STRUCTURE = ("_parameters", "_buffers", "_modules")
@@ -19,7 +20,7 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backwa
 INTERNAL = frozenset({*STRUCTURE, *HOOKS, "_hooked", "_non_persistent_buffers_set", "_is_full_backward_hook"})
 
 _THING = "an object or dict"
-# What a function may set attributes of modules to: numbers would count calls, which no program does.
+# What a function may set attributes to, besides numbers.
 MARKS = (bool, str, type(None))
 
 
@@ -37,6 +38,18 @@ class Unsupported(Exception):
 
     def __init__(self, reason: str, remedy: str):
         super().__init__(f"{reason}. {remedy}")
+
+
+class MoreNumbers(Exception):
+    """Numbers outside are given other ones, as counters are: they must be computed anew on every call.
+
+    Args:
+        places: where they are.
+    """
+
+    def __init__(self, places):
+        super().__init__()
+        self.places = places
 
 
 class Others:
@@ -80,7 +93,7 @@ def check_names(trace) -> None:
     """Refuse what sets variables outside, and options of optimizers."""
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
-        if now is not value and not any(now is traced for traced in trace.traced_numbers):
+        if now is not value and not _count(trace, home, name, value, now):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
     written = trace.others.written()
     if written is not None:
@@ -125,7 +138,7 @@ def find_slots(trace, outputs) -> tuple[list, list, set]:
                 if value._edge() is not None:
                     histories.append((m.__dict__, name, value))
                     m.__dict__[name] = own[name]
-        _written(trace, m.__dict__, own, _called(trace, m), outputs, slots)
+        _written(trace, m.__dict__, own, _called(trace, m), outputs, slots, m)
         for where, before in zip((m.__dict__[s] for s in STRUCTURE), tables):
             _written(trace, where, before, _called(trace, m), outputs, slots)
     return slots, histories, unread
@@ -150,16 +163,35 @@ def _holds(container, before) -> bool:
     return len(container) == len(before) and all(map(operator.is_, container, before))
 
 
-def _written(trace, where, before, owner, outputs, slots) -> None:
+def _count(trace, home, name, before, now, module=None) -> bool:
+    """Whether a place was given a number or a mark, as every call is to do; where what it held mattered, see there."""
+    home = holder(home, name)
+    key = (id(home) if module is None else id(module)), name
+    if now is trace.root.hosts.get(key):
+        return True
+    if isinstance(now, MARKS) and is_plain(before):
+        trace.hosted.append((home, name, now))
+        return True
+    if not written(now) or not (is_plain(before) or before is MISSING):
+        return False
+    if key in trace.root.hosts or not written(before) or (module is not None and key not in trace.reads):
+        trace.hosted.append((home, name, now))
+    else:
+        trace.more.append(Name(home, name) if module is None else Attribute(module, name))
+    return True
+
+
+def _written(trace, where, before, owner, outputs, slots, module=None) -> None:
     if len(where) < len(before) or any(name not in where for name in before):
         raise Unsupported(f"something is taken out of {owner}", "Take it out outside the function.")
     for name, value in pairs(where):
         if name in INTERNAL or (name in before and before[name] is value):
             continue
-        if any(value is traced for traced in trace.traced_numbers):
-            continue
         if isinstance(value, MARKS) and (owner is _THING or (id(where), name) in trace.assigned):
             trace.assigned[id(where), name] = where
+            continue
+        known = (name in before) if module is None else ((id(where), name) in trace.assigned)
+        if known and _count(trace, where, name, before.get(name, MISSING), value, module):
             continue
         if isinstance(value, Tensor):
             if value._edge() is not None:

@@ -10,13 +10,16 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .._graph.modes import state
 from .._tensor.storage import Storage
-from ._asking import NeedsNumber
 from ._contents import ours
+from ._host import plain as constant
 from ._outside import MARKS
 
 # Loaded by whoever has a module; this layer does not import it.
+_NUMBERS = (int, float, np.floating, np.integer)
 _MODULE = __name__.replace("compiler._record", "nn.modules.module")
 
 
@@ -64,7 +67,7 @@ def _making(plain):
 def _setting(plain):
     def setattr(self, name, value):
         plain(self, name, value)
-        if state.trace is not None and isinstance(value, MARKS):
+        if state.trace is not None and isinstance(value, (*MARKS, *_NUMBERS)):
             state.trace.assign(self, name)
 
     return setattr
@@ -98,8 +101,7 @@ def _getattribute(self, name):
     if trace is None or name[:2] == "__":
         if name == "__dict__" and trace is not None and _asks(sys._getframe(1)):
             for one, held in list(value.items()):
-                if trace.read(self, one, held) is not held:
-                    raise NeedsNumber(f"the number '{one}' is read from __dict__")
+                constant(trace.read(self, one, held))
         return value
     if absent and name in own:  # looking put it there, as cached properties do
         trace.missing(self, name)

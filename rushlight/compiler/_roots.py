@@ -67,6 +67,7 @@ class Found:
         self.modules: dict[int, Any] = {}
         self.optimizers: dict[int, Any] = {}
         self.names: dict[int, str] = {}
+        self.spares = 4  # inputs for numbers, of each kind
         self.globals: list = []
         self.containers: dict[int, Any] = {}
         self.watched: dict[int, Any] = {}

@@ -26,20 +26,33 @@ from ._bundles import rushlight_stack_rows, rushlight_take_row
 from ._contents import MISSING, Contents, copied, is_module, is_plain, iterates, iterator, moves_on, ours, settled
 from ._given import Given
 from ._groups import Groups, equal_scalars
+from ._host import Assigned, HostNumber, Spare
 from ._moving import find_data
 from ._node import freed
-from ._numbers import look_up, put
-from ._outside import INTERNAL, STRUCTURE, Others, Unsupported, check_names, find_marks, find_slots, put_back, restore
+from ._numbers import Row, look_up, put
+from ._optimizing import Optimizing
+from ._outside import (
+    INTERNAL,
+    STRUCTURE,
+    MoreNumbers,
+    Others,
+    Unsupported,
+    check_names,
+    find_marks,
+    find_slots,
+    put_back,
+    restore,
+)  # fmt: skip
 from ._record import recording
 from ._sharing import same_tensors, share
-from ._strays import check_escapes, look_for_more, strangers
+from ._strays import MoreState, check_escapes, look_for_more, strangers
 from ._streams import Streams, clocks
 from ._tree import replace_numbers, take_apart
 
 _RUNS_LATER = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
 
-class Trace:
+class Trace(Optimizing):
     """An abstract run. While it lasts, ``modes.state.trace`` is this object.
 
     Args:
@@ -52,16 +65,12 @@ class Trace:
 
     def __init__(self, found, leaves, numbers, watch=None, outer=None):
         self.found, self.leaves, self.numbers, self.watch, self.outer = found, leaves, numbers, watch, outer
+        super().__init__()
         self.rows: dict = {}
         self.reads: dict = {}
         self.odd: dict = {}
         self.visited: dict = {}
-        self.before: list = []
-        self.after: list = []
         self.seeded: list = []
-        self.stepped: list = []
-        self.asked: list = []
-        self.rates: list = []
         self.born: list = []
         self.replaced: set = set()
         self.assigned: dict = {}
@@ -69,7 +78,11 @@ class Trace:
         self.writes: dict = {}
         self.shared: dict = {}
         self.undo: list = []
-        self.options: dict = {}
+        self.root: Trace = self if outer is None else outer.root
+        self.decided: dict = {}
+        self.fed: dict = {}
+        self.hosted: list = []
+        self.short = False
 
     # -- what others tell the trace -----------------------------------------------------------------------------
 
@@ -127,6 +140,28 @@ class Trace:
             self.assigned[id(own), name] = own
             self.visited[id(module)] = module
 
+    def decide(self, number, outcome, exact: bool) -> None:
+        """Note that Python went on by the value of a number, or by its truth."""
+        self.decided.setdefault((id(number), exact), (number, outcome, exact))
+
+    def feed(self, number):
+        """The input of the program that a number becomes.
+
+        Raises:
+            MoreState: there are not enough; the run starts again with more.
+        """
+        held = self.fed.get(id(number))
+        if held is None:
+            kind = type(number.now)
+            held = next((pair for pair in self.spares if pair[0].kind is kind and pair[0].taken is None), None)
+            if held is None:
+                self.found.spares *= 2
+                self.short = True
+                raise MoreState
+            held[0].taken = number
+            self.fed[id(number)] = held
+        return held[1]
+
     def wrote(self, storage) -> None:
         """Note that a storage is about to be written."""
         if id(storage) not in self.places and id(storage) not in self.writes:
@@ -148,29 +183,6 @@ class Trace:
         """A row, taken by a number that XLA does not know."""
         return rushlight_take_row(joined, self.ordinals[k])
 
-    def option(self, group, name: str, value) -> Any:
-        """Note that an option of an optimizer's group was read; a number may come back as an input.
-
-        Raises:
-            Unsupported: after a schedule was stepped, which will write it.
-        """
-        if name == "params" or isinstance(value, Tensor):
-            return value
-        if any(o is group.optimizer for _, o in (*self.before, *self.after)):
-            raise Unsupported(
-                f"'{name}' of an optimizer is read after a schedule was stepped", "Read it outside the function."
-            )
-        self.asked.append(group.optimizer)
-        key = id(group.real), name
-        number = self.attributes.get(key)
-        if number is not None:
-            return number
-        if is_plain(value):
-            self.options.setdefault(key, (group.real, name, value))
-        else:
-            self._note(group.real, name, value)
-        return value
-
     def refuse(self, reason: str, remedy: str) -> None:
         """Say that a program cannot do what the function does.
 
@@ -183,27 +195,6 @@ class Trace:
         """Note that a stream starts anew: programs draw by keys, but the stream is to stand there after every call."""
         self.seeded.append(engine)
         self.after.append((functools.partial(engine.manual_seed, seed), engine))
-
-    def host(self, action, optimizer) -> None:
-        """Do something to an optimizer's numbers on every call: before the program, or after it.
-
-        Raises:
-            Unsupported: between two steps of the optimizer.
-        """
-        # A number that was asked for is taken as it stands when the program starts: before it nothing may change it.
-        place = self.after if any(o is optimizer for o in (*self.stepped, *self.asked)) else self.before
-        place.append((action, optimizer))
-
-    def step(self, optimizer, index, where, static, vector) -> None:
-        """Note that an optimizer reads the numbers of a group, which live in ``vector``."""
-        if any(o is optimizer for _, o in self.after):
-            raise Unsupported(
-                "a schedule is stepped between two steps of its optimizer",
-                "Step the schedule once, after the last step or before the first one.",
-            )
-        self.stepped.append(optimizer)
-        self.rates.append((optimizer, index, where, static))
-        self.found.add_storage(vector)
 
     # -- the run ------------------------------------------------------------------------------------------------
 
@@ -247,7 +238,10 @@ class Trace:
         for group in equal_scalars(self.found.optimizers.values()) if self.outer is None else ():
             places = [self.places[id(s)] for s in group if id(s) in self.places]
             self.shared.update((p, places[0]) for p in places[1:])
-        given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.numbers]]
+        rows = [n for n in self.numbers if isinstance(n, Row)]
+        spares = [Spare(kind, n) for kind in (float, int) for n in range(self.found.spares)]
+        self.inputs = [*rows, *(spares if len(rows) < len(self.numbers) else ())]
+        given = [real, [t._array() for t in self.arguments], [n.get(self.leaves) for n in self.inputs]]
         result = SimpleNamespace(trace=self)
         streams = Streams(self.found._seen.values()) if self.outer is None else None
         optimizers = list(self.found.optimizers.values()) if self.outer is None else []
@@ -286,6 +280,8 @@ class Trace:
             self.others.put_back()
             drawn = streams.drawn(self.seeded) if streams is not None else None
             changes.count = max(count, changes.count)
+        if self.short:  # the function may have caught what was raised
+            raise MoreState
         if clock.read is not None:
             raise Unsupported(f"{clock.read}() reads the clock", "Read it outside and give it as an argument.")
         if drawn is not None:
@@ -293,7 +289,7 @@ class Trace:
         look_for_more(self, closed, [s for s, _, _ in strange])
         check_escapes(self)
         result.closed = closed
-        result.counts = [len(self.states), len(self.arguments), len(self.numbers)]
+        result.counts = [len(self.states), len(self.arguments), len(self.inputs)]
         return result
 
     def _body(self, function, args, kwargs, arrays, result):
@@ -320,15 +316,21 @@ class Trace:
                 t._grad = mark
                 marks.append((t, mark))
         self.attributes: dict = dict(self.outer.attributes) if self.outer is not None else {}
-        self.traced_numbers = numbers
+        self.spares = [pair for pair in zip(self.inputs, numbers) if isinstance(pair[0], Spare)]
         self.ordinals: list = []
+        self.hosts: dict = {}
         values = list(self.leaves.numbers)
-        for number, traced in zip(self.numbers, numbers):
-            number.install(traced, self, values)
+        for row, traced in zip(self.inputs, numbers):
+            if isinstance(row, Row):
+                row.install(traced, self, values)
+        for number in self.numbers:
+            if not isinstance(number, Row):
+                self.hosts[number.key] = HostNumber(number.get(self.leaves), self, number)
+                number.install(self.hosts[number.key], self, values)
         if any(v is not old for v, old in zip(values, self.leaves.numbers)):
             args, kwargs = replace_numbers((args, kwargs), iter(values))
         self.given_containers = Given(args, kwargs, self.leaves.containers, self.found.watched)
-        if any(n.key[0] != "row" for n in self.numbers):
+        if self.hosts:
             with answering(f for f, _ in self.found.code):
                 out = function(*args, **kwargs)
         else:
@@ -351,11 +353,10 @@ class Trace:
         held: list = []
 
         def visit(value):
+            if type(value) is HostNumber:
+                kinds.append(("number", value))
+                return len(kinds) - 1
             if isinstance(value, Tracer):
-                for number, traced in zip(self.numbers, self.traced_numbers):
-                    if traced is value:
-                        kinds.append(("number", number))
-                        return len(kinds) - 1
                 outputs.append(value)
                 kinds.append(("array", len(outputs) - 1))
                 return len(kinds) - 1
@@ -442,6 +443,9 @@ class Trace:
         result.histories += same_tensors(slots, held, visit)
         result.links = share(self, held, kinds, outputs, visit) if self.outer is None else []
         result.assigned = find_marks(self)
+        result.hosted = [Assigned(*given) for given in self.hosted]
+        if self.more:
+            raise MoreNumbers(self.more)
         result.slots = slots + find_data(self, slots, outputs)
         result.leaves, result.forward = [], len(outputs)
         if wanting:

@@ -20,6 +20,7 @@ from .. import _device, dtypes
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
 from ._contents import ODD, OPAQUE, is_module, is_optimizer, iterates, pairs, slots
+from ._host import HostNumber
 from ._numbers import is_number
 
 _PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis), np.bool_, np.complex64, np.complex128)
@@ -38,9 +39,10 @@ class Leaves:
         numbers: ints and floats in order of appearance.
         names: what to call each number in a message.
         objects: everything that is compared by identity.
+        values: a program, and what its formulas gave for the numbers of this call.
     """
 
-    __slots__ = ("containers", "index", "names", "numbers", "objects", "tensors")
+    __slots__ = ("containers", "index", "names", "numbers", "objects", "tensors", "values")
 
     def __init__(self):
         self.containers: list = []
@@ -49,6 +51,7 @@ class Leaves:
         self.names: list = []
         self.objects: list = []
         self.index: dict = {}
+        self.values: tuple = (None, {})
 
 
 def flatten(value, leaves: Leaves, name: str = "") -> Any:
@@ -200,7 +203,7 @@ class _Taken:
             if id(one) in seen:
                 continue
             seen[id(one)] = one
-            if isinstance(one, (Tensor, Tracer)):
+            if isinstance(one, (Tensor, Tracer)) or type(one) is HostNumber:
                 return True
             if isinstance(one, dict):
                 stack += [v for _, v in pairs(one)]
@@ -246,7 +249,7 @@ def _attributes(value) -> dict:
 def _is_object(value) -> bool:
     """Whether it is an object that can be made again from its attributes."""
     kind = type(value)
-    if isinstance(value, _NO_OBJECTS):
+    if isinstance(value, _NO_OBJECTS) or kind is HostNumber:
         return False
     plain = kind.__new__ is object.__new__ and kind.__module__ != "builtins" and not iterates(value)
     return plain and hasattr(value, "__dict__") and not is_module(value) and not is_optimizer(value)

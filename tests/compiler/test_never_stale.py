@@ -292,7 +292,7 @@ def test_activations_kept_by_a_hook():
         close(seen["out"], m[0].forward(X * scale).detach())
 
 
-def test_python_state_that_is_written_runs_eagerly():
+def test_numbers_that_are_written_are_computed_on_every_call():
     class Counter(nn.Module):
         count = 0
 
@@ -301,10 +301,9 @@ def test_python_state_that_is_written_runs_eagerly():
             return x * self.count
 
     m = Counter()
-    f = torch.compile(lambda x: m(x))
-    with pytest.warns(UserWarning, match="'count' of .* is written"):
-        assert f(torch.ones(1)).item() == 1.0
-    assert [f(torch.ones(1)).item() for _ in range(2)] == [2.0, 3.0]
+    f = torch.compile(lambda x: m(x), fullgraph=True)
+    assert [f(torch.ones(1)).item() for _ in range(5)] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert torch.compile.explain(f).compiles == 2 and m.count == 5 and Counter.count == 0
 
 
 def test_state_that_gets_its_size_inside():

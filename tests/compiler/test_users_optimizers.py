@@ -120,10 +120,14 @@ def test_an_optimizer_inside(lr):
     assert run(twins).compiles == 1
 
 
-@pytest.mark.parametrize("make", [lambda p: Lookahead(torch.optim.SGD(p, 0.1, momentum=0.9)), lambda p: Counting(p, 1)])
-def test_a_counter_runs_eagerly(make):
-    with pytest.warns(UserWarning, match="runs eagerly, not compiled: (the variable 't'|an optimizer is given)"):
-        run(Twins(training(make)))
+def test_a_counter():
+    twins = run(Twins(training(lambda p: Lookahead(torch.optim.SGD(p, 0.1, momentum=0.9))), fullgraph=True))
+    assert twins.compiles == 2
+
+
+def test_a_counter_that_is_new_runs_eagerly():
+    with pytest.warns(UserWarning, match="runs eagerly, not compiled: an optimizer is given"):
+        run(Twins(training(lambda p: Counting(p, 1))))
 
 
 def test_attributes_are_watched():

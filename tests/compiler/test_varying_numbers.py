@@ -102,7 +102,7 @@ def test_truths_of_numpy_are_compared_by_value():
 
 def test_a_number_that_python_looks_at_on_every_call_ends_in_an_eager_run():
     def step(x, i):
-        return x * 2 if (i + 1) % 4 == 0 else x + i
+        return x * 2 if int(i + 1) % 4 == 0 else x + i
 
     compiled = torch.compile(step)
     with pytest.warns(UserWarning) as seen:
@@ -116,7 +116,7 @@ def test_a_number_that_python_looks_at_on_every_call_ends_in_an_eager_run():
 
 def test_values_that_come_again_keep_their_programs():
     def step(x, i):
-        return x * 2 if i % 4 == 0 else x + i
+        return x * 2 if int(i) % 4 == 0 else x + i
 
     compiled = torch.compile(step)
     with pytest.warns(UserWarning, match="was compiled 9 times"):
