@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import _device, dtypes
 from .._tensor.tensor import Tensor
+from ._bytes import Bits
 
 _HOME = __name__.rpartition(".compiler")[0]
 _NAMES = (_HOME, "torch")  # under the alias, rushlight's classes say that they are torch's
@@ -194,9 +195,9 @@ class Contents:
         if isinstance(value, (set, frozenset)):
             return kind, frozenset([self._key(v, kept) for v in value])
         if isinstance(value, ARRAYS):
-            held: Any = value
-            what = [self._look(v, seen, kept) for v in value] if _objects(value) else memoryview(held).tobytes()
-            return kind, getattr(value, "shape", None), str(getattr(value, "dtype", "")), what
+            if not _objects(value):
+                return Bits(value, kept is not None)
+            return kind, getattr(value, "shape", None), [self._look(v, seen, kept) for v in value]
         if isinstance(value, ODD):
             return kind, self._look(inside(value), seen, kept)
         if isinstance(value, functools.partial):

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
 import threading
-import traceback
 import types
 import warnings
 import weakref
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,6 +23,7 @@ from ._contents import is_module, is_optimizer, ours
 from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
 from ._numbers import Argument, Row, is_number, varying
+from ._lines import level, user_line
 from ._outside import MoreNumbers, NotYet, Unsupported, marks_things
 from ._recent import Recent, recent
 from ._roots import Found
@@ -33,8 +31,6 @@ from ._strays import MoreState
 from ._trace import Trace
 from ._tree import Leaves, containers, flatten
 
-_HERE = Path(__file__).resolve().parent.parent
-_JAX = Path(jax.__file__).resolve().parent
 _NEEDS_VALUE = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 _MANY = 8
 
@@ -138,6 +134,8 @@ class Compiled:
         key = key, tuple(signature)
         entries = self.entries.get(key)
         failed = None
+        for bits in leaves.arrays if entries is None else ():  # the key stays
+            bits.keep()
         if entries is None and (kind := handler(leaves.tensors)) is not None:
             reason = f"an argument is of class {kind.__name__}, whose __torch_function__ is to run on every call"
             if self.fullgraph:
@@ -203,7 +201,7 @@ class Compiled:
                     continue
                 if not isinstance(error, _NEEDS_VALUE):
                     raise
-                where = _user_line(error)
+                where = user_line(error)
                 if self.fullgraph:
                     raise NotImplementedError(
                         f"compile({self.name}, fullgraph=True): {where} needs a value that is known only when the "
@@ -222,7 +220,7 @@ class Compiled:
             warnings.warn(
                 f"{self.name} was compiled {len(self.history)} times; the last time because {reason}. Each compilation "
                 "takes time: rushlight.compile.explain(fn) lists all reasons.",
-                stacklevel=_level(),
+                stacklevel=level(),
             )
         return entry
 
@@ -302,7 +300,7 @@ class Compiled:
         self.entries.setdefault(key, []).insert(0, None)
         if reason not in self._warned:
             self._warned.add(reason)
-            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason.rstrip('.')}.", stacklevel=_level())
+            warnings.warn(f"{self.name} runs eagerly, not compiled: {reason.rstrip('.')}.", stacklevel=level())
 
 
 class _Method(Compiled):
@@ -356,14 +354,6 @@ def _given(owner):
     return owner
 
 
-def _level() -> int:
-    """How far up the user's call is, seen from the function that asks."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and _HERE in Path(frame.f_code.co_filename).parents:
-        frame, level = frame.f_back, level + 1
-    return level
-
-
 def _prepare(optimizer, found) -> list:
     """Create the state of an optimizer before the trace, so that it is an input.
 
@@ -378,16 +368,6 @@ def _prepare(optimizer, found) -> list:
     found.optimizers.pop(id(optimizer), None)
     found.add_optimizer(optimizer)
     return made
-
-
-def _user_line(error) -> str:
-    """The user's line that an exception came from, as ``file:line``."""
-    place = None
-    for frame in traceback.extract_tb(error.__traceback__):
-        path = Path(frame.filename)
-        if _HERE not in path.parents and _JAX not in path.parents:
-            place = frame
-    return f"{place.filename}:{place.lineno} ({place.line})" if place is not None else "the function"
 
 
 class _disable:

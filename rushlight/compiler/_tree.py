@@ -19,6 +19,7 @@ from jax.core import Tracer
 from .. import _device, dtypes
 from .._tensor.storage import Storage
 from .._tensor.tensor import Tensor
+from ._bytes import Bits
 from ._contents import ODD, OPAQUE, is_module, is_optimizer, iterates, pairs, slots
 from ._host import HostNumber
 from ._numbers import is_number
@@ -34,6 +35,7 @@ class Leaves:
     """What a structure holds besides structure.
 
     Attributes:
+        arrays: its numpy arrays, as the key holds them.
         containers: its lists and dicts, in order of appearance.
         tensors: each tensor once, in order of appearance.
         numbers: ints and floats in order of appearance.
@@ -42,9 +44,10 @@ class Leaves:
         values: a program, and what its formulas gave for the numbers of this call.
     """
 
-    __slots__ = ("containers", "index", "names", "numbers", "objects", "tensors", "values")
+    __slots__ = ("arrays", "containers", "index", "names", "numbers", "objects", "tensors", "values")
 
     def __init__(self):
+        self.arrays: list = []
         self.containers: list = []
         self.tensors: list = []
         self.numbers: list = []
@@ -86,15 +89,18 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
         )
     if kind is slice:
         return "slice", kind, tuple([flatten(v, leaves, name) for v in (value.start, value.stop, value.step)])
-    if kind is np.ndarray:
+    if kind is np.ndarray and not value.dtype.hasobject:
         leaves.objects.append(value)
-        return "array", value.dtype.str, value.shape, value.tobytes()
+        leaves.arrays.append(Bits(value, False))
+        return leaves.arrays[-1]
     leaves.objects.append(value)
     return "object", kind, id(value)
 
 
 def containers(value) -> list:
-    """The lists and dicts of which ``flatten`` takes notice."""
+    """The lists, dicts and arrays of which ``flatten`` takes notice."""
+    if type(value) is np.ndarray and not value.dtype.hasobject:
+        return [value]
     if isinstance(value, (tuple, list)):
         return [value, *(c for v in value for c in containers(v))]
     return [value, *(c for v in value.values() for c in containers(v))] if isinstance(value, dict) else []
