@@ -186,7 +186,7 @@ class Compiled:
             except NotYet:
                 self._waits += 1
                 if self._waits > _MANY and not self.entries:
-                    return self._give_up(key, "something new is put into a cache by every call")
+                    return self._give_up(key, "something new is put into a cache, or a hook on a module, by every call")
                 return None
             except Unsupported as error:
                 if self.fullgraph:

@@ -9,6 +9,7 @@ import collections
 import operator
 from typing import Any
 
+from .._hooks import HookTable
 from .._tensor.tensor import Tensor
 from ._contents import MISSING, is_plain, pairs, same
 from ._host import written
@@ -25,7 +26,7 @@ MARKS = (bool, str, type(None))
 
 
 class NotYet(Exception):
-    """Something is made by the first call, which runs eagerly: the parameters of a lazy module, what a cache holds."""
+    """The first call, which runs eagerly, makes something: parameters of a lazy module, what a cache holds, hooks."""
 
 
 class Unsupported(Exception):
@@ -53,7 +54,7 @@ class MoreNumbers(Exception):
 
 
 class Others:
-    """Arrays that are no tensors, and caches of functions, for the length of a trace.
+    """Arrays that are no tensors, caches of functions, and hooks of modules, for the length of a trace.
 
     Args:
         found: what a function can reach.
@@ -62,6 +63,7 @@ class Others:
     def __init__(self, found):
         self._arrays = [(a, a.copy() if hasattr(a, "dtype") else bytes(a)) for a in found.arrays if _writable(a)]
         self._caches = [(cache, cache.cache_info().currsize) for cache in found.caches]
+        self._hooks = [(m.__dict__, name, _entries(m.__dict__, name)) for m in found.modules.values() for name in HOOKS]
 
     def written(self) -> str | None:
         """What the function wrote there; None for nothing."""
@@ -69,6 +71,10 @@ class Others:
             if bytes(now) != bytes(before):
                 return f"a {type(now).__name__} outside the function"
         return None
+
+    def hooked(self) -> bool:
+        """Whether the function put hooks on modules, or took them off, and left it at that."""
+        return any(_entries(own, name) != before for own, name, before in self._hooks)
 
     def forget(self) -> bool:
         """Empty caches of functions that hold something of the trace; whether there were any."""
@@ -79,9 +85,18 @@ class Others:
 
     def put_back(self) -> None:
         """The trace is over."""
+        for own, name, before in self._hooks:
+            if _entries(own, name) != before:
+                own[name].clear()
+                own[name].update(before)
         for now, before in self._arrays:
             if bytes(now) != bytes(before):
                 memoryview(now).cast("B")[:] = memoryview(before).cast("B")
+
+
+def _entries(own: dict, name: str) -> HookTable:
+    """The hooks in a table of a module, which may have none."""
+    return HookTable(own.get(name) or ())
 
 
 def _writable(value) -> bool:
@@ -90,7 +105,9 @@ def _writable(value) -> bool:
 
 
 def check_names(trace) -> None:
-    """Refuse what sets variables outside, and options of optimizers."""
+    """Refuse what sets variables outside, and options of optimizers; let the first call put hooks on modules."""
+    if trace.others.hooked():
+        raise NotYet
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
         if now is not value and not _count(trace, home, name, value, now):

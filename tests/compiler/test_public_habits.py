@@ -243,3 +243,71 @@ def test_tensors_in_a_circle_are_not_kept():
         return cache.first.keys.sum()
 
     close(step(X), X.sum() * 2)
+
+
+def test_experts_whose_kernel_walks_through_values():
+    def kernel(input, weight, offs):
+        start, parts = 0, []
+        for expert, end in enumerate(offs.tolist()):
+            parts.append(input[start:end] @ weight[expert])
+            start = end
+        return torch.cat([*parts, torch.zeros(len(input) - start, weight.shape[2])])
+
+    torch.library.custom_op(
+        "transformers::grouped_mm_fallback", kernel, mutates_args=(),
+        schema="(Tensor input, Tensor weight, Tensor offs) -> Tensor",
+    )  # fmt: skip
+    weight = nn.Parameter(torch.randn(3, 3, 2))
+
+    def forward(x, offs):
+        out = torch.ops.transformers.grouped_mm_fallback(x, weight, offs)
+        return out.square().sum(), torch.autograd.grad(out.square().sum(), weight)[0]
+
+    compiled = torch.compile(forward, fullgraph=True)
+    x = torch.randn(6, 3)
+    for offs in ([1, 1, 5], [2, 4, 6], [0, 0, 6]):
+        ends = torch.tensor(offs)
+        expected = kernel(x, weight, ends).square().sum()
+        close(compiled(x, ends), (expected, torch.autograd.grad(expected, weight)[0]))
+    assert torch.compile.explain(compiled).compiles == 1
+
+
+class Capturing(nn.Module):
+    """Puts hooks on its layers when it is called for the first time, and collects what they see."""
+
+    def __init__(self, flags):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+        if flags:
+            self.layers[0].register_forward_hook(lambda module, args, kwargs, out: out + 1, with_kwargs=True)
+        self.active = {"list": None}
+
+    def see(self, module, args, out):
+        if self.active["list"] is not None:
+            self.active["list"].append(out)
+
+    def forward(self, x):
+        if not getattr(self, "installed", False):
+            for layer in self.layers:
+                layer.register_forward_hook(self.see)
+            self.installed = True
+        seen = []
+        self.active["list"] = seen
+        try:
+            out = self.layers(x)
+        finally:
+            self.active["list"] = None
+        return out.sum() + sum(s.sum() for s in seen), len(seen)
+
+
+@pytest.mark.parametrize("flags", [False, True])
+def test_hooks_that_the_first_call_registers(flags):
+    def make():
+        model = Capturing(flags)
+        return model, model
+
+    twins = Twins(make, fullgraph=True)
+    for _ in range(3):
+        assert twins.run(X)[1] == 3
+    assert torch.compile.explain(twins.compiled).compiles == 1
+    assert [len(m._forward_hooks) for m in twins.compiled_objects[0].layers] == [1 + flags, 1, 1]
