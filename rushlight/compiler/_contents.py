@@ -32,7 +32,7 @@ OPAQUE = (types.ModuleType, type, types.BuiltinFunctionType)
 ARRAYS = (np.ndarray, bytearray, array.array, memoryview)
 _VIEWS = (types.MappingProxyType, type({}.keys()), type({}.values()), type({}.items()))
 # What is neither a container of Python's nor an object with attributes, and changes all the same.
-ODD = (*ARRAYS, *_VIEWS, weakref.ref, *weakref.ProxyTypes, contextvars.ContextVar, threading.local)
+ODD = (*ARRAYS, *_VIEWS, weakref.ref, *weakref.ProxyTypes, contextvars.ContextVar, contextvars.Context, threading.local)
 _FUNCTIONS = (*OPAQUE, types.FunctionType, types.MethodType)
 _QUICK = frozenset({bool, int, float, str, bytes, type(None)})
 BAGS = frozenset({"argparse", "collections", "types", "weakref"})  # their classes hold what users put there
@@ -133,6 +133,8 @@ def inside(value) -> Any:
         return getattr(getattr(value, "__repr__", None), "__self__", None)
     if isinstance(value, contextvars.ContextVar):
         return value.get(None)
+    if isinstance(value, contextvars.Context):
+        return dict(value)
     if isinstance(value, threading.local):
         return vars(value)
     if isinstance(value, types.MappingProxyType):

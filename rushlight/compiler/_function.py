@@ -22,8 +22,8 @@ from . import _explain
 from ._contents import is_module, is_optimizer, ours
 from ._entry import Entry
 from ._layers import NotAlike, Watch, find_stacks
-from ._numbers import Argument, Row, is_number, varying
 from ._lines import level, user_line
+from ._numbers import Argument, Row, is_number, varying
 from ._outside import MoreNumbers, NotYet, Unsupported, marks_things
 from ._recent import Recent, recent
 from ._roots import Found

@@ -6,6 +6,7 @@ May import the tensor class and this folder's state finder.
 from __future__ import annotations
 
 import collections
+import functools
 import math
 from operator import is_, itemgetter
 from typing import Any
@@ -48,7 +49,7 @@ class Values:
         self.code = [code for _, code in found.code]
         self.objects = [value for value, _ in found.objects]
         self.kinds = [kind for _, kind in found.objects]
-        self.caches = [(cache, cache.cache_info().misses) for cache in found.caches]
+        self.caches = [(cache, cache.cache_info().misses, _cleared(cache)) for cache in found.caches]
         self.classes = [k for k in dict.fromkeys(map(type, found.modules.values())) if ours(k)]
         self.forwards = [kind.forward for kind in self.classes]
         by_module: dict = {}
@@ -105,9 +106,9 @@ class Values:
             return "contents", "a function"
         if list(map(type, self.objects)) != self.kinds:
             return "contents", "__class__"
-        for place, (cache, misses) in enumerate(self.caches):
-            if cache.cache_info().misses < misses:
-                self.caches[place] = cache, math.inf  # what it held does not come back
+        for place, (cache, misses, clears) in enumerate(self.caches):
+            if cache.cache_info().misses < misses or _cleared(cache) != clears:
+                self.caches[place] = cache, math.inf, clears  # what it held does not come back
                 return "contents", "a cache"
         if [kind.forward for kind in self.classes] != self.forwards:
             return "contents", "a class"
@@ -148,3 +149,33 @@ def structure(module) -> tuple:
     own = module.__dict__
     hooks = tuple([(h, *own[h].values()) for h in HOOKS if own.get(h)])
     return type(module), tuple(own["_parameters"]), tuple(own["_buffers"]), tuple(own["_modules"]), hooks
+
+
+class _Clear:
+    """``cache_clear`` of a cache that a program depends on: it may be filled again before the next call.
+
+    Args:
+        cache: the cache.
+    """
+
+    __slots__ = ("count", "plain")
+
+    def __init__(self, cache):
+        self.plain, self.count = cache.cache_clear, 0
+
+    def __call__(self) -> None:
+        self.count += 1
+        self.plain()
+
+
+def _cleared(cache) -> int:
+    """How often a cache was emptied, counted from the first question on."""
+    if type(cache) is not _Cache:
+        return 0
+    held = vars(cache).get("cache_clear")
+    if type(held) is not _Clear:
+        held = cache.cache_clear = _Clear(cache)
+    return held.count
+
+
+_Cache = type(functools.lru_cache(len))

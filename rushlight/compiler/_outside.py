@@ -6,6 +6,7 @@ May import the tensor class and this folder's state finder.
 from __future__ import annotations
 
 import collections
+import contextvars
 import operator
 from typing import Any
 
@@ -99,6 +100,21 @@ def _entries(own: dict, name: str) -> HookTable:
     return HookTable(own.get(name) or ())
 
 
+def in_own_context(function, args, kwargs):
+    """Call a function, and let no context variable keep what it sets.
+
+    Raises:
+        Unsupported: it sets one, and leaves it so.
+    """
+    before = contextvars.copy_context()
+    context = before.copy()
+    out = context.run(function, *args, **kwargs)
+    for variable, value in context.items():
+        if before.get(variable, MISSING) is not value:
+            raise Unsupported(f"the context variable '{variable.name}' is set", "Set it outside the function.")
+    return out
+
+
 def _writable(value) -> bool:
     view = memoryview(value) if not getattr(getattr(value, "dtype", None), "hasobject", False) else None
     return view is not None and not view.readonly and view.c_contiguous
@@ -110,7 +126,11 @@ def check_names(trace) -> None:
         raise NotYet
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
-        if now is not value and not _count(trace, home, name, value, now):
+        if (
+            now is not value
+            and getattr(now, "stands_for", MISSING) is not value
+            and not _count(trace, home, name, value, now)
+        ):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
     written = trace.others.written()
     if written is not None:

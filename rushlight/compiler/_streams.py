@@ -1,24 +1,17 @@
-"""Owns noticing that a function draws random numbers of Python's or numpy's, or reads the clock, which no program does.
+"""Owns noticing that a function draws random numbers of Python's or numpy's, or reads on in a file.
 
-May import numpy and what is told of Python's values.
+May import numpy.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 import random
-import sys
-import time
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-
-from ._contents import ours
-
-_TIMES = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
-_CLOCKS = frozenset([*_TIMES, *[f"{name}_ns" for name in _TIMES]])
 
 
 class Streams:
@@ -34,6 +27,8 @@ class Streams:
         for value in values:
             if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
                 self._kept.append(_of_python(value))
+            elif isinstance(value, io.IOBase) and _only_read(value):
+                self._kept.append(("a file", value.tell, value.seek))
             elif isinstance(value, np.random.RandomState):
                 self._kept.append(_of_numpy(value))
             elif hasattr(type(value), "key_storage"):
@@ -59,6 +54,13 @@ class Streams:
         return found
 
 
+def _only_read(file) -> bool:
+    """Whether a file is open, and for reading alone: what is written there is no more than a trace's message."""
+    return (
+        not file.closed and file.seekable() and file.readable() and (not file.writable() or hasattr(file, "getvalue"))
+    )
+
+
 def _of_python(source):
     return "Python's random", source.getstate, source.setstate
 
@@ -69,39 +71,3 @@ def _of_numpy(source):
 
 def _of_bits(source):
     return "numpy's random", lambda: source.state, lambda state: setattr(source, "state", state)
-
-
-class clocks:
-    """Notices who reads the clock, for the length of a block.
-
-    Args:
-        functions: the user's, whose modules may hold functions of ``time``.
-
-    Attributes:
-        read: what a user's function called; None for nothing.
-    """
-
-    def __init__(self, functions):
-        self.read: str | None = None
-        homes = {id(f.__globals__): f.__globals__ for f in functions}.values()
-        self._kept: list[Any] = [
-            (home, name, value) for home in (vars(time), *homes) for name, value in list(home.items())
-            if type(value) is type(time.time) and value.__module__ == "time" and value.__name__ in _CLOCKS
-        ]  # fmt: skip
-
-    def __enter__(self):
-        for home, name, value in self._kept:
-            home[name] = self._watching(value)
-        return self
-
-    def __exit__(self, *error):
-        for home, name, value in self._kept:
-            home[name] = value
-
-    def _watching(self, plain):
-        def read():
-            if not ours(SimpleNamespace(__module__=sys._getframe(1).f_globals.get("__name__"))):
-                self.read = plain.__name__
-            return plain()
-
-        return read

@@ -23,6 +23,7 @@ from . import _split
 from ._arguments import Arguments, looking
 from ._asking import answering
 from ._bundles import rushlight_stack_rows, rushlight_take_row
+from ._clocks import clocks
 from ._contents import MISSING, Contents, copied, is_module, is_plain, iterates, iterator, moves_on, ours, settled
 from ._given import Given
 from ._groups import Groups, equal_scalars
@@ -40,13 +41,14 @@ from ._outside import (
     check_names,
     find_marks,
     find_slots,
+    in_own_context,
     put_back,
     restore,
 )  # fmt: skip
 from ._record import recording
 from ._sharing import same_tensors, share
 from ._strays import MoreState, check_escapes, look_for_more, strangers
-from ._streams import Streams, clocks
+from ._streams import Streams
 from ._tree import replace_numbers, take_apart
 
 _RUNS_LATER = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -283,9 +285,9 @@ class Trace(Optimizing):
         if self.short:  # the function may have caught what was raised
             raise MoreState
         if clock.read is not None:
-            raise Unsupported(f"{clock.read}() reads the clock", "Read it outside and give it as an argument.")
+            raise Unsupported(clock.read, "Do that outside and give what came of it as an argument.")
         if drawn is not None:
-            raise Unsupported(f"{drawn} is drawn from", "Draw outside and give the number as an argument.")
+            raise Unsupported(f"{drawn} is drawn from", "Do that outside and give what came of it as an argument.")
         look_for_more(self, closed, [s for s, _, _ in strange])
         check_escapes(self)
         result.closed = closed
@@ -332,9 +334,9 @@ class Trace(Optimizing):
         self.given_containers = Given(args, kwargs, self.leaves.containers, self.found.watched)
         if self.hosts:
             with answering(f for f, _ in self.found.code):
-                out = function(*args, **kwargs)
+                out = in_own_context(function, args, kwargs)
         else:
-            out = function(*args, **kwargs)
+            out = in_own_context(function, args, kwargs)
         outputs = self._collect(out, marks, arguments, result)
         self.given_containers.forget()
         if self.watch is not None:
