@@ -117,8 +117,6 @@ def _date(clock: clocks, plain):
     """A stand-in for ``datetime`` or ``date``: it makes objects of the class itself, and is asked the time."""
 
     class Kind(type):
-        stands_for = plain
-
         def __call__(cls, *args, **kwargs):
             return plain(*args, **kwargs)
 
@@ -137,4 +135,4 @@ def _date(clock: clocks, plain):
         return staticmethod(read)
 
     named = {name: now(name) for name in _NOW if hasattr(plain, name)}
-    return Kind(plain.__name__, (plain,), {**named, "__module__": plain.__module__})
+    return Kind(plain.__name__, (plain,), {**named, "__module__": plain.__module__, "stands_for": plain})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextvars
 import operator
+import types
 from typing import Any
 
 from .._hooks import HookTable
@@ -120,17 +121,18 @@ def _writable(value) -> bool:
     return view is not None and not view.readonly and view.c_contiguous
 
 
+def _stands_for(now, value) -> bool:
+    """Whether it is a stand-in of the trace for a clock."""
+    return isinstance(now, (types.FunctionType, type)) and vars(now).get("stands_for", MISSING) is value
+
+
 def check_names(trace) -> None:
     """Refuse what sets variables outside, and options of optimizers; let the first call put hooks on modules."""
     if trace.others.hooked():
         raise NotYet
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
-        if (
-            now is not value
-            and getattr(now, "stands_for", MISSING) is not value
-            and not _count(trace, home, name, value, now)
-        ):
+        if now is not value and not _stands_for(now, value) and not _count(trace, home, name, value, now):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
     written = trace.others.written()
     if written is not None:
