@@ -9,6 +9,7 @@ import sys
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from .._graph.engine import Values
 from .._graph.modes import state
@@ -46,6 +47,8 @@ class ToPython(Described):
         array = self._array()
         if array.size != 1:
             raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
+        if state.trace is not None and isinstance(array, Tracer):
+            return state.trace.item(array)
         return self._host().item() if self.dtype.category != 2 else float(self._host().reshape(()))
 
     def tolist(self):

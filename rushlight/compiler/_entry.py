@@ -24,6 +24,7 @@ from ._moving import Data, follow
 from ._node import CompiledNode
 from ._numbers import holder, look_up
 from ._prepared import Prepared, separate
+from ._printing import Printed
 
 
 class Entry:
@@ -41,6 +42,7 @@ class Entry:
         fed = [(s.taken, s.kind) for s, _ in trace.spares if s.taken is not None]
         held = [kind[1] for kind in result.kinds if kind[0] == "number"]
         held += [a.value for a in (*result.hosted, *trace.assignments()) if type(a.value) is HostNumber]
+        held += [a for printed in trace.printed for a in printed.numbers()]
         self.sheet = Sheet(trace.decided.values(), fed, held)
         self._guards(trace, leaves)
         self._programs(result, trace)
@@ -405,6 +407,7 @@ class Entry:
             if own.get(name, MISSING) is not value:
                 own[name] = value
                 changes.count += 1
+        self.sheet.finish(values, outs, place)  # which may raise, as a division by zero does
         for assigned in self.result.hosted:
             assigned(values)
 
@@ -457,7 +460,7 @@ class Entry:
 
 
 def _with_values(action):
-    return action if isinstance(action, Assigned) else lambda values: action()
+    return action if isinstance(action, (Assigned, Printed)) else lambda values: action()
 
 
 def _distinct(atoms):

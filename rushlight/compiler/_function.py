@@ -200,6 +200,8 @@ class Compiled:
                         self._constant.add((where, name))
                     continue
                 if not isinstance(error, _NEEDS_VALUE):
+                    for printed in getattr(error, "_printed", ()):  # before what went wrong
+                        printed({id(a): a.now for a in printed.numbers()})
                     raise
                 where = user_line(error)
                 if self.fullgraph:
@@ -209,8 +211,8 @@ class Compiled:
                     ) from error
                 return self._give_up(
                     key,
-                    f"{where} needs a value that is known only when the program runs (an if on a tensor, .item(), "
-                    "print, a boolean mask). Use torch.where for a choice, and return what you want to print or "
+                    f"{where} needs a value that is known only when the program runs (an if on a tensor, float(), "
+                    "text, a boolean mask). Use torch.where for a choice, and return what you want to print or "
                     "convert; or mark the function with compile.disable",
                 )
             break

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 
 from ._contents import same
 from ._numbers import is_number, put
@@ -31,32 +32,42 @@ class HostNumber:
     """A number in a function that is traced: it has the value of this call, and knows how to get that of others.
 
     Args:
-        now: its value in the call that is traced.
+        now: its value in the call that is traced; of a number that comes later, one of its type.
         trace: the outermost trace.
         place: where it is read from; None for a result.
         function: what it is a result of.
         args: the operands, numbers of either kind.
+        array: what the program computes it as, where it comes later: ``item()`` of a tensor, and what is made of that.
     """
 
-    __slots__ = ("args", "function", "now", "place", "size", "trace")
+    __slots__ = ("args", "array", "at", "function", "now", "place", "size", "trace")
 
-    def __init__(self, now, trace, place=None, function: Any = None, args: tuple = ()):
+    def __init__(self, now, trace, place=None, function: Any = None, args: tuple = (), array=None):
         self.now, self.trace, self.place, self.function, self.args = now, trace, place, function, args
+        self.array, self.at = array, -1
         self.size = 1 + sum(a.size for a in args if type(a) is HostNumber)
 
     __class__ = property(lambda self: type(self.now))  # type: ignore[assignment]
 
     def fixed(self):
         """Its value as a constant of the program, which holds for this value alone."""
+        self._needed_now()
         self.trace.decide(self, self.now, True)
         return self.now
 
     def __bool__(self):
+        self._needed_now()
         self.trace.decide(self, bool(self.now), False)
         return bool(self.now)
 
+    def _needed_now(self) -> None:
+        """Python asks for the value: one that comes later is not there yet, and JAX says so."""
+        if self.array is not None:
+            np.asarray(self.array)
+
     def __jax_array__(self):
         """The input of the program that it becomes where a tensor meets it."""
+        self._needed_now()
         if type(self.now) is bool or (type(self.now) is int and not -(2**31) <= self.now < 2**31):
             return jnp.asarray(self.fixed())
         return self.trace.feed(self)
@@ -80,6 +91,8 @@ class HostNumber:
 
     def text(self) -> str:
         """How it came about, for a message."""
+        if self.place is None and self.function is None:
+            return "item()"
         if self.place is not None:
             return f"argument{self.place.name}" if self.place.key[0] == "argument" else f"'{self.place.name}'"
         parts = [a.text() if type(a) is HostNumber else repr(a) for a in self.args]
@@ -92,13 +105,34 @@ class HostNumber:
 
 def of_numbers(function, *args):
     """``function`` of numbers, of which one or more are computed anew on every call."""
-    now = function(*[a.now if type(a) is HostNumber else a for a in args])
     held = [a for a in args if type(a) is HostNumber]
+    array = next((a.array for a in held if a.array is not None), None)
+    try:
+        now = function(*[a.now if type(a) is HostNumber else a for a in args])
+    except (ArithmeticError, ValueError):
+        if array is not None:  # it is not the numbers of this call that do not go together
+            np.asarray(array)
+        raise
+    if array is not None and type(now) in _KINDS:
+        now = type(now)(1)
     if type(now) not in _KINDS or sum(a.size for a in held) >= _LONGEST:
         for a in held:
             a.fixed()
         return now
-    return HostNumber(now, held[0].trace, function=function, args=args)
+    return HostNumber(now, held[0].trace, function=function, args=args, array=array)
+
+
+def of_array(array, trace):
+    """What ``item()`` of a traced array gives: a number that is there when the program has run.
+
+    Raises:
+        jax.errors.TracerArrayConversionError: the array is not one of the function itself, or is complex.
+    """
+    kinds = ((np.bool_, bool), (jnp.integer, int), (jnp.floating, float))
+    kind = next((k for of, k in kinds if jnp.issubdtype(array.dtype, of)), None)
+    if kind is None or trace.outer is not None or get_opaque_trace_state(convention="nnx") != trace.level:
+        np.asarray(array)
+    return HostNumber(kind(1), trace, array=array)  # type: ignore[misc]
 
 
 def _joins(value) -> bool:
@@ -197,10 +231,15 @@ class Sheet:
         self._cells: dict = {}
         for number in (*(d[0] for d in self.decisions), *(number for number, _ in self.fed), *others):
             self._add(number)
-        self._order = list(self._cells.values())
+        cells = list(self._cells.values())
+        self._order = [c for c in cells if c.array is None]
+        self._later = [c for c in cells if c.array is not None]
+        self.taken = [c for c in self._later if c.function is None]
+        for c in cells:
+            c.trace = c.array = None  # they hold on to the first call
 
     def __bool__(self) -> bool:
-        return bool(self._order)
+        return bool(self._cells)
 
     def _add(self, number) -> None:
         if id(number) not in self._cells:
@@ -213,11 +252,17 @@ class Sheet:
         """The values for a call, by the id of their number."""
         values: dict = {}
         for cell in self._order:
-            if cell.place is not None:
-                values[id(cell)] = cell.place.get(leaves)
-            else:
-                values[id(cell)] = cell.function(*[values[id(a)] if type(a) is HostNumber else a for a in cell.args])
+            values[id(cell)] = cell.place.get(leaves) if cell.place is not None else _result(cell, values)
         return values
+
+    def finish(self, values: dict, outs, places) -> None:
+        """Add the values of numbers that come later, from what the program gave."""
+        for cell in self._later:
+            if cell.function is None:
+                host = np.asarray(outs[places[cell.at]]).reshape(())
+                values[id(cell)] = type(cell.now)(host)
+            else:
+                values[id(cell)] = _result(cell, values)
 
     def fails(self, values) -> Any:
         """What comes out differently with the values of a call, as a tuple that ``explain`` can phrase; or None."""
@@ -231,6 +276,23 @@ class Sheet:
             if type(values[id(number)]) is not kind:
                 return "kind", number.text(), kind
         return None
+
+
+def _result(cell, values: dict):
+    return cell.function(*[values[id(a)] if type(a) is HostNumber else a for a in cell.args])
+
+
+def later(numbers) -> list:
+    """The numbers among these, and among what they are made of, that the program itself has to give."""
+    found: dict = {}
+    stack = list(numbers)
+    while stack:
+        number = stack.pop()
+        if type(number) is HostNumber and number.array is not None:
+            if number.function is None:
+                found[id(number)] = number
+            stack += number.args
+    return list(found.values())
 
 
 def plain(value):

@@ -20,6 +20,7 @@ class Optimizing:
     Attributes:
         before, after: ``(action, optimizer)`` for what every call does before the program runs, and after it.
         options: the options that were read as constants.
+        printed: what was printed, which is among ``after``.
         more: numbers outside that were written, and have to be computed on every call.
     """
 
@@ -34,6 +35,7 @@ class Optimizing:
         self.rates: list = []
         self.options: dict = {}
         self.more: list = []
+        self.printed: list = []
 
     def option(self, group, name: str, value) -> Any:
         """Note that an option of an optimizer's group was read; a number may come back as an input.
@@ -68,8 +70,9 @@ class Optimizing:
             Unsupported: to something that is no number or mark, or where zero would make it another update.
         """
         value = value if type(value) is HostNumber else plain(value)
+        late = type(value) is HostNumber and value.array is not None
         optional = getattr(group.optimizer, "_optional", ())
-        if not (is_plain(value) and name in group.real and name not in optional):
+        if late or not (is_plain(value) and name in group.real and name not in optional):
             raise Unsupported(f"'{name}' of an optimizer's group is written", "Write it outside the function.")
         read = self.options.get((id(group.real), name))
         if read is not None and read[2] is not value:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 from jax.core import Tracer
+from jax.extend.core import get_opaque_trace_state
 
 from .._graph import engine
 from .._graph.modes import Held, state
@@ -27,7 +28,7 @@ from ._clocks import clocks
 from ._contents import MISSING, Contents, copied, is_module, is_plain, iterates, iterator, moves_on, ours, settled
 from ._given import Given
 from ._groups import Groups, equal_scalars
-from ._host import Assigned, HostNumber, Spare
+from ._host import Assigned, HostNumber, Spare, later, of_array
 from ._moving import find_data
 from ._node import freed
 from ._numbers import Row, look_up, put
@@ -45,6 +46,7 @@ from ._outside import (
     put_back,
     restore,
 )  # fmt: skip
+from ._printing import printing
 from ._record import recording
 from ._sharing import same_tensors, share
 from ._strays import MoreState, check_escapes, look_for_more, strangers
@@ -141,6 +143,10 @@ class Trace(Optimizing):
         if id(module) not in self.made and name in own:
             self.assigned[id(own), name] = own
             self.visited[id(module)] = module
+
+    def item(self, array):
+        """The value of a traced array of one element, which Python is given when the program has run."""
+        return of_array(array, self)
 
     def decide(self, number, outcome, exact: bool) -> None:
         """Note that Python went on by the value of a number, or by its truth."""
@@ -250,9 +256,10 @@ class Trace(Optimizing):
         self.groups = Groups(optimizers, self, [o for o in optimizers if not ours(type(o))])
         state.trace = self
         try:
-            with recording(), looking(self), clocks(f for f, _ in self.found.code) as clock:
+            with recording(), looking(self), printing(), clocks(f for f, _ in self.found.code) as clock:
                 closed = jax.make_jaxpr(lambda *arrays: self._body(function, args, kwargs, arrays, result))(*given)
-        except BaseException:
+        except BaseException as error:
+            error._printed = self.printed  # type: ignore[attr-defined]
             for action in reversed(self.undo):
                 action()
             raise
@@ -296,6 +303,7 @@ class Trace(Optimizing):
 
     def _body(self, function, args, kwargs, arrays, result):
         states, arguments, numbers = arrays
+        self.level = get_opaque_trace_state(convention="nnx")
         self.memory = [t._storage for t in self.arguments]
         for i, (s, array) in enumerate(zip(self.states, states)):
             s.array = states[self.shared[i]] if i in self.shared else array
@@ -332,16 +340,18 @@ class Trace(Optimizing):
         if any(v is not old for v, old in zip(values, self.leaves.numbers)):
             args, kwargs = replace_numbers((args, kwargs), iter(values))
         self.given_containers = Given(args, kwargs, self.leaves.containers, self.found.watched)
-        if self.hosts:
-            with answering(f for f, _ in self.found.code):
-                out = in_own_context(function, args, kwargs)
-        else:
+        with answering(f for f, _ in self.found.code):
             out = in_own_context(function, args, kwargs)
         outputs = self._collect(out, marks, arguments, result)
         self.given_containers.forget()
         if self.watch is not None:
             self.watch.finish()
         return outputs
+
+    def _given_later(self, kinds, result) -> list:
+        """The numbers that Python is given when the program has run."""
+        given = [a.value for a in result.hosted]
+        return [*(k[1] for k in kinds if k[0] == "number"), *given, *(a for p in self.printed for a in p.numbers())]
 
     # -- what came of it ----------------------------------------------------------------------------------------
 
@@ -446,6 +456,9 @@ class Trace(Optimizing):
         result.links = share(self, held, kinds, outputs, visit) if self.outer is None else []
         result.assigned = find_marks(self)
         result.hosted = [Assigned(*given) for given in self.hosted]
+        for number in later(self._given_later(kinds, result)):
+            number.at = len(outputs)
+            outputs.append(number.array)
         if self.more:
             raise MoreNumbers(self.more)
         result.slots = slots + find_data(self, slots, outputs)

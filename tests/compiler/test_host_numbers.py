@@ -218,11 +218,44 @@ def great_integers():
     return step, lambda: model.count
 
 
+class Meter:
+    def __init__(self):
+        self.last = self.sum = self.mean = 0.0
+        self.n = 0
+
+    def update(self, value, n):
+        self.last = value
+        self.sum += value * n
+        self.n += n
+        self.mean = self.sum / self.n
+
+
+def items():
+    (model, optimizer), meter = training(), Meter()
+
+    def step(x, i):
+        loss = learn(model, optimizer, x)
+        meter.update(loss.item(), x.size(0))
+        parts = {"where": x.argmax().item(), "any": ((x > 1.5).any().item(), x.sum().item() // 2)}
+        return loss.item(), parts, meter.mean, round(loss.item(), 2), -math.sqrt(x.max().item()), 2 ** x.argmin().item()
+
+    return step, lambda: vars(meter)
+
+
+def items_of_other_types():
+    def step(x, i):
+        few = x.bfloat16().sum(), x.double().sum(), x.half().mean(), x.long().sum(), x[0, :1].int(), x[0, 0] > 2
+        return [t.item() for t in few]
+
+    return step, tuple
+
+
 # How often each compiles at most: once, again when the argument varies, and for each outcome of a decision.
 PROGRAMS = {
     counter_of_a_module: 2, counters_of_a_trainer: 3, rates_by_hand: 3, rates_after_the_step: 2, schedule_first: 2,
     rate_before_the_schedule: 3, a_global: 3, a_variable: 2, branches: 3, marks_and_the_best: 3, a_constant: 2,
-    a_ring: 4, annealing: 7, more_inputs_than_at_first: 2, great_integers: 9,
+    a_ring: 4, annealing: 7, more_inputs_than_at_first: 2, great_integers: 9, items: 2,
+    items_of_other_types: 2,
 }  # fmt: skip
 
 
@@ -266,6 +299,59 @@ def test_eager_equals_compiled(make):
     found, compiled = play(make, lambda f: torch.compile(f, fullgraph=True))
     close(expected, found)
     assert torch.compile.explain(compiled).compiles <= PROGRAMS[make], torch.compile.explain(compiled)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * 2 if x.sum().item() > 3 else x, lambda x: x * x.sum().item(), lambda x: f"{x.sum().item():.2f}",
+        lambda x: x * float(x.sum()), lambda x: [1.0, 2.0, 3.0][x.argmax().item()], lambda x: x[: x.argmax().item()],
+        lambda x: torch.func.vmap(lambda row: row * 2)(x) * int(x.sum().item()),
+    ],
+)  # fmt: skip
+def test_items_that_are_needed_at_once_run_eagerly(function):
+    compiled = torch.compile(function)
+    with pytest.warns(UserWarning, match="test_host_numbers.py:.* needs a value that is known only"):
+        found = [compiled(torch.tensor(v)) for v in ([1.0, 1.5], [3.0, 2.0])]
+    close(plain([function(torch.tensor(v)) for v in ([1.0, 1.5], [3.0, 2.0])]), plain(found))
+
+
+def test_a_formula_that_fails_after_the_program():
+    model, optimizer = training()
+
+    def step(x):
+        return 1 / (learn(model, optimizer, x).detach() * 0).item()
+
+    compiled = torch.compile(step, fullgraph=True)
+    before = model.layer.weight.detach().clone()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            compiled(torch.ones(1, 2))
+        assert not torch.equal(before, model.layer.weight)
+        before = model.layer.weight.detach().clone()
+
+
+def test_what_is_printed_is_printed_on_every_call(capsys):
+    model = Model()
+
+    def step(x):
+        model.count += 1
+        print("step", model.count, x.sum().item(), [1, "a"], sep=" / ", end=".\n")
+        print("done")
+        if model.count == 3:
+            raise KeyError
+        return x * 2
+
+    compiled = torch.compile(step, fullgraph=True)
+    for i in range(2):
+        compiled(torch.full((2,), 1.5 + i))
+    with pytest.raises(KeyError):
+        compiled(torch.ones(2))
+    print("outside")
+    assert capsys.readouterr().out.splitlines() == [
+        "step / 1 / 3.0 / [1, 'a'].", "done", "step / 2 / 5.0 / [1, 'a'].", "done",
+        "step / 3 / 1.0 / [1, 'a'].", "done", "outside",
+    ]  # fmt: skip
 
 
 def test_explain_says_which_outcome():
