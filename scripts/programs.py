@@ -356,7 +356,7 @@ What does not run:
 |---|---|---|---|
 {packages}
 
-## Programs
+{compiled}## Programs
 
 | package | model | kind | parameters | result | code of |
 |---|---|---|---|---|---|
@@ -364,6 +364,7 @@ What does not run:
 {notes}"""
 
 
+COMPILED = "## Compiled training steps\n"  # a section written by hand, from what scripts/compiled_steps.py prints
 ROW = "| {package} | {model} | {kind} | {parameters} | {state} | {code} |"
 
 
@@ -403,9 +404,10 @@ def page(results: list[Result], text: str = "") -> str:
     notes = [note for key in listed for note in known[key][2]]
     if notes:
         notes = ["", "## Remarks", "", "| model | remark |", "|---|---|", *notes, ""]
+    compiled = text[text.index(COMPILED) : text.index("## Programs\n")] if COMPILED in text else ""
     return PAGE.format(
         torch=version_of("torch"), values=Program.values, outputs=OUTPUTS, losses=LOSSES, double=DOUBLE,
-        movements=MOVEMENTS, packages="\n".join(packages),
+        movements=MOVEMENTS, packages="\n".join(packages), compiled=compiled,
         programs="\n".join(known[key][1] for key in listed), notes="\n".join(notes),
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Owns noticing that a function reads the clock, or draws what nobody can repeat, which no program does.
 
-May import what is told of Python's values.
+May import numpy and what is told of Python's values.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import time
 from types import CellType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from ._contents import ours
 
 _TIMES = ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
 _CLOCKS = frozenset([*_TIMES, *[f"{name}_ns" for name in _TIMES]])
 # These take the time to work with; left out, it is that of the clock.
 _OF_A_TIME = {"localtime": 1, "gmtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
+_BETWEEN = ("os", "random", "secrets", "uuid", __name__)
 _NOW = ("now", "utcnow", "today")
 _DATES = (datetime.datetime, datetime.date)
 
@@ -51,6 +54,13 @@ class clocks:
             if value is os.urandom
         ]  # fmt: skip
 
+        self._seeded = False
+        instead = self._seeding(np.random.RandomState)
+        self._kept += [
+            (home, name, value, instead) for home in (vars(np.random), *homes) for name, value in list(home.items())
+            if value is np.random.RandomState
+        ]  # fmt: skip
+
     def __enter__(self):
         for home, name, _, instead in self._kept:
             _put(home, name, instead)
@@ -77,14 +87,33 @@ class clocks:
     def _drawing(self, plain):
         def draw(*args):
             frame: Any = sys._getframe(1)
-            while frame is not None and frame.f_globals.get("__name__") in ("os", "random", "secrets", "uuid"):
+            while frame is not None and frame.f_globals.get("__name__") in _BETWEEN:
                 frame = frame.f_back
-            if frame is not None and _users(frame):
+            if frame is not None and _users(frame) and not self._seeded:
                 self.read = "what the system draws at random is used"
             return plain(*args)
 
         draw.stands_for = plain  # pyright: ignore[reportFunctionMemberAccess]
         return draw
+
+    def _seeding(self, plain):
+        clock = self
+
+        class Kind(type):
+            def __call__(cls, seed=None):
+                clock._seeded = seed is not None  # numpy draws from the system all the same, and takes the seed
+                try:
+                    return plain(seed)
+                finally:
+                    clock._seeded = False
+
+            def __instancecheck__(cls, value):
+                return isinstance(value, plain)
+
+            def __subclasscheck__(cls, kind):
+                return kind is cls or issubclass(kind, plain)
+
+        return Kind(plain.__name__, (plain,), {"__module__": plain.__module__, "stands_for": plain})
 
 
 def _tells(value) -> bool:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 
+import numpy as np
 import pytest
 
 import rushlight as torch
@@ -311,3 +312,24 @@ def test_hooks_that_the_first_call_registers(flags):
         assert twins.run(X)[1] == 3
     assert torch.compile.explain(twins.compiled).compiles == 1
     assert [len(m._forward_hooks) for m in twins.compiled_objects[0].layers] == [1 + flags, 1, 1]
+
+
+def test_numpy_draws_from_a_seed():
+    @torch.compile(fullgraph=True)
+    def step(x):
+        draws = np.random.RandomState(1)
+        assert isinstance(draws, np.random.RandomState)
+        return ((x - torch.tensor(draws.standard_normal((2, 3)).astype(np.float32))) ** 2).mean()
+
+    for _ in range(2):
+        close(step(X), step.function(X))
+
+
+def test_numpy_draws_without_a_seed():
+    @torch.compile
+    def step(x):
+        return x + np.random.RandomState().standard_normal()
+
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        first = step(X)
+    assert not torch.equal(first, step(X))

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import compiled_steps
 import program_list
 import programs
 
@@ -103,3 +104,11 @@ def test_a_page_keeps_the_rows_of_programs_that_were_not_run():
     again = programs.page([programs.Result(program, "9.9", parameters=7, code="2000-01-01 abc")], changed)
     assert f"{row} same | 2000-01-01 abc |" in again and "losses differ: a b" not in again
     assert len(again.splitlines()) == len(text.splitlines())
+    section = text[text.index(programs.COMPILED) : text.index("## Programs")]
+    assert "SwitchTransformers" in section and section in again
+
+
+def test_a_compiled_step():
+    program = next(program for program in program_list.load() if program.name == "torch.Sequential")
+    text, well = compiled_steps.row(program, True)
+    assert well and text.startswith("torch.Sequential") and "1 compiled" in text and "\n" not in text
