@@ -60,7 +60,9 @@ class Entry:
         self.names = [
             (home, name, value)
             for home, name, value in found.globals
-            if (id(holder(home, name)), name) not in dynamic and look_up(home, name) is value
+            if id(home) not in found.passed
+            and (id(holder(home, name)), name) not in dynamic
+            and look_up(home, name) is value
         ]
         skipped, watched = dynamic | rebound, found.to_watch()
         self.slots, self.rebound = [], []
@@ -111,8 +113,9 @@ class Entry:
         self.hooked = [(leaves.index[id(t)], _hooks(t)) for t in trace.arguments if t._edge() is not None]
         self.layouts = [(self.taken[i], LOOKS[what], answer) for (i, what), answer in trace.looks.asked.items()]
         seen = [*trace.owners, *(t for _, t in self.aliases)]
-        self.containers = [found.watched.get(id(c)) for c in leaves.containers]
-        self.known = set(found.watched)
+        known = {**found.watched, **found.records}
+        self.containers, self.known = [known.get(id(c)) for c in leaves.containers], set(known)
+        self.objects = [o for o in leaves.objects if not hasattr(type(o), "dtype")]  # the key has their ids
         self.paths_of = [(t, t._path) for t in seen if t._path]
         self.opened = [(self._ref(t, trace), empty) for t, empty in self.result.opened]
         self.rates = trace.rates

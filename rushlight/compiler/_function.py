@@ -26,10 +26,11 @@ from ._lines import level, user_line
 from ._numbers import Argument, Row, is_number, varying
 from ._outside import MoreNumbers, NotYet, Unsupported, marks_things
 from ._recent import Recent, recent
+from ._records import Records
 from ._roots import Found
 from ._strays import MoreState
 from ._trace import Trace
-from ._tree import Leaves, containers, flatten
+from ._tree import Leaves, flatten, noticed
 
 _NEEDS_VALUE = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 _MANY = 8
@@ -68,6 +69,7 @@ class Compiled:
         self._resized = self._waits = 0
         self._settled = False
         self._bound: Any = None
+        self._records = Records()
         self._waited: weakref.WeakSet = weakref.WeakSet()
 
     def __repr__(self) -> str:
@@ -119,7 +121,7 @@ class Compiled:
 
     def _find(self, args, kwargs) -> tuple:
         """The program for a call, or None where it runs eagerly; and the leaves of the arguments."""
-        leaves = Leaves()
+        leaves = Leaves(self._records.kinds)
         key = flatten(args, leaves) if not kwargs else (flatten(args, leaves), flatten(kwargs, leaves))
         signature = [state.grad, state.inference, state.autocast, dtypes.default_dtype(), _device.default_device()]
         for t in leaves.tensors:
@@ -134,6 +136,8 @@ class Compiled:
         key = key, tuple(signature)
         entries = self.entries.get(key)
         failed = None
+        if entries is None and self._records.grown(leaves.objects):
+            return self._find(args, kwargs)
         for bits in leaves.arrays if entries is None else ():  # the key stays
             bits.keep()
         if entries is None and (kind := handler(leaves.tensors)) is not None:
@@ -234,11 +238,12 @@ class Compiled:
             found._seen.setdefault(id(t), t)  # an argument is state only where the function refers to it itself
             if t.grad is not None:
                 found.add_tensor(t.grad)
-        known = set(found.watched)
+        known, met = set(found.watched), set(found._seen)
         found.visit([args, kwargs])
-        for container in containers([args, kwargs]):  # the key says what they hold
+        for container in [kwargs, *noticed(leaves)]:  # the key says what they hold
             if id(container) not in known:
                 found.watched.pop(id(container), None)
+        found.forget([c for c in leaves.containers if type(c) in leaves.records], met)
         if any(lazy() for m in found.modules.values() if (lazy := getattr(m, "has_uninitialized_params", None))):
             raise NotYet
         for optimizer in found.optimizers.values():

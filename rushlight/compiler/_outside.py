@@ -132,7 +132,9 @@ def check_names(trace) -> None:
         raise NotYet
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
-        if now is not value and not _stands_for(now, value) and not _count(trace, home, name, value, now):
+        if now is value or id(home) in trace.found.passed or _stands_for(now, value):
+            continue
+        if not _count(trace, home, name, value, now):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
     written = trace.others.written()
     if written is not None:
@@ -159,7 +161,7 @@ def find_slots(trace, outputs) -> tuple[list, list, set]:
     histories: list = []
     unread: set = set()
     for container, before in trace._kept_containers:
-        if trace.given_containers.place(container) is not None:
+        if trace.given_containers.holds(container):
             continue
         if isinstance(container, dict):
             _written(trace, container, before, _THING, outputs, slots)

@@ -87,6 +87,8 @@ class Found:
         self.objects: list = []
         self.arrays: list = []
         self.caches: list = []
+        self.records: dict = {}
+        self.passed: dict = {}
 
     def add_storage(self, storage: Storage) -> None:
         self.storages.setdefault(id(storage), storage)
@@ -244,6 +246,13 @@ class Found:
                 self.add_method(home, plain, depth)
             else:
                 self.visit(value, depth, name)
+
+    def forget(self, records, met) -> None:
+        """Let go of objects that are told apart by what they hold, but for those that functions refer to themselves."""
+        self.records = {id(r): r for r in records if id(r) in met}
+        others = {id(r) for r in records if id(r) not in met}
+        self.objects = [pair for pair in self.objects if id(pair[0]) not in others]
+        self.passed = {id(r): r for r in records if id(r) in others}
 
     def finish(self) -> None:
         """Look through the methods that may be called of what was found, and note which attributes may be read."""

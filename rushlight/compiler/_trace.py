@@ -338,12 +338,12 @@ class Trace(Optimizing):
                 self.hosts[number.key] = HostNumber(number.get(self.leaves), self, number)
                 number.install(self.hosts[number.key], self, values)
         if any(v is not old for v, old in zip(values, self.leaves.numbers)):
-            args, kwargs = replace_numbers((args, kwargs), iter(values))
-        self.given_containers = Given(args, kwargs, self.leaves.containers, self.found.watched)
-        with answering(f for f, _ in self.found.code):
-            out = in_own_context(function, args, kwargs)
-        outputs = self._collect(out, marks, arguments, result)
-        self.given_containers.forget()
+            args, kwargs = replace_numbers((args, kwargs), iter(values), self.leaves.records)
+        known = {**self.found.watched, **self.found.records}
+        with Given(args, kwargs, self.leaves, known) as self.given_containers:
+            with answering(f for f, _ in self.found.code):
+                out = in_own_context(function, args, kwargs)
+            outputs = self._collect(out, marks, arguments, result)
         if self.watch is not None:
             self.watch.finish()
         return outputs

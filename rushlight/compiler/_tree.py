@@ -10,7 +10,12 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
+import decimal
+import fractions
+import pathlib
 import types
+import uuid
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,7 @@ from ._bytes import Bits
 from ._contents import ODD, OPAQUE, is_module, is_optimizer, iterates, pairs, slots
 from ._host import HostNumber
 from ._numbers import is_number
+from ._records import own, write
 
 _PLAIN = (bool, str, bytes, complex, type(None), type(Ellipsis), np.bool_, np.complex64, np.complex128)
 _BY_VALUE: Any = (dtypes.dtype, dtypes.Size, _device.device)
@@ -36,7 +42,8 @@ class Leaves:
 
     Attributes:
         arrays: its numpy arrays, as the key holds them.
-        containers: its lists and dicts, in order of appearance.
+        containers: its lists, dicts and records, in order of appearance.
+        records: the classes whose objects go by what they hold.
         tensors: each tensor once, in order of appearance.
         numbers: ints and floats in order of appearance.
         names: what to call each number in a message.
@@ -44,9 +51,10 @@ class Leaves:
         values: a program, and what its formulas gave for the numbers of this call.
     """
 
-    __slots__ = ("arrays", "containers", "index", "names", "numbers", "objects", "tensors", "values")
+    __slots__ = ("arrays", "containers", "index", "names", "numbers", "objects", "records", "tensors", "values")
 
-    def __init__(self):
+    def __init__(self, records=()):
+        self.records = records
         self.arrays: list = []
         self.containers: list = []
         self.tensors: list = []
@@ -93,44 +101,75 @@ def flatten(value, leaves: Leaves, name: str = "") -> Any:
         leaves.objects.append(value)
         leaves.arrays.append(Bits(value, False))
         return leaves.arrays[-1]
+    if kind in leaves.records:
+        for place, held in enumerate(leaves.containers):
+            if value is held:
+                return "again", kind, place
+        leaves.containers.append(value)
+        return "record", kind, tuple([(n, flatten(v, leaves, f"{name}.{n}")) for n, v in own(value)])
+    if kind in _EXACT:
+        return "exact", kind, repr(value)
     leaves.objects.append(value)
     return "object", kind, id(value)
 
 
-def containers(value) -> list:
-    """The lists, dicts and arrays of which ``flatten`` takes notice."""
-    if type(value) is np.ndarray and not value.dtype.hasobject:
-        return [value]
-    if isinstance(value, (tuple, list)):
-        return [value, *(c for v in value for c in containers(v))]
-    return [value, *(c for v in value.values() for c in containers(v))] if isinstance(value, dict) else []
+# Their objects do not change, and are written as what they are.
+_EXACT = frozenset({
+    datetime.date, datetime.timedelta, decimal.Decimal, fractions.Fraction, range, type(pathlib.Path()),
+    type(pathlib.PurePath()), uuid.UUID,
+})  # fmt: skip
 
 
-def mutable(value) -> list:
-    """The lists and dicts that ``flatten`` finds, in its order."""
-    own = [value] if isinstance(value, (list, dict)) else []
+def noticed(leaves) -> list:
+    """The lists, dicts, arrays and attributes of records of which ``flatten`` took notice."""
+    held = [getattr(c, "__dict__", c) if type(c) in leaves.records else c for c in leaves.containers]
+    return held + [o for o in leaves.objects if type(o) is np.ndarray and not o.dtype.hasobject]
+
+
+def mutable(value, records=()) -> list:
+    """The lists, dicts and records that ``flatten`` finds, in its order."""
+    found: list = []
+    _mutable(value, records, found)
+    return found
+
+
+def _mutable(value, records, found: list) -> None:
+    parts: Any = ()
     if isinstance(value, dict):
-        return own + [c for v in value.values() for c in mutable(v)]
-    if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
-        return own + [c for v in value for c in mutable(v)]
-    return own
+        parts = value.values()
+    elif isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
+        parts = value
+    elif type(value) in records:
+        if any(value is held for held in found):
+            return
+        parts = [v for _, v in own(value)]
+    if type(value) is not tuple and (isinstance(value, (list, dict)) or type(value) in records):
+        found.append(value)
+    for part in parts:
+        _mutable(part, records, found)
 
 
-def replace_numbers(value: Any, supply) -> Any:
+def replace_numbers(value: Any, supply, records=(), made=None) -> Any:
     """The same structure with its numbers taken from ``supply``, in the order of ``flatten``."""
     kind: Any = type(value)
     if is_number(value):
         return next(supply)
+    made = {} if made is None else made  # each record once
+    if kind in records:
+        if id(value) not in made:
+            out = made[id(value)] = object.__new__(kind)
+            write(out, {n: replace_numbers(v, supply, records, made) for n, v in own(value)})
+        return made[id(value)]
     if isinstance(value, (tuple, list)) and not isinstance(value, _BY_VALUE):
-        items = [replace_numbers(v, supply) for v in value]
+        items = [replace_numbers(v, supply, records, made) for v in value]
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
     if isinstance(value, dict):
-        made = value.copy()
+        copied = value.copy()
         for key, item in value.items():
-            made[key] = replace_numbers(item, supply)
-        return made
+            copied[key] = replace_numbers(item, supply, records, made)
+        return copied
     if kind is slice:
-        return slice(*[replace_numbers(v, supply) for v in (value.start, value.stop, value.step)])
+        return slice(*[replace_numbers(v, supply, records, made) for v in (value.start, value.stop, value.step)])
     return value
 
 
