@@ -55,11 +55,12 @@ class clocks:
         ]  # fmt: skip
 
         self._seeded = False
-        instead = self._seeding(np.random.RandomState)
-        self._kept += [
-            (home, name, value, instead) for home in (vars(np.random), *homes) for name, value in list(home.items())
-            if value is np.random.RandomState
-        ]  # fmt: skip
+        if "stands_for" not in vars(np.random.RandomState):  # in the trace of a layer, the outer one watches
+            instead = self._seeding(np.random.RandomState)
+            self._kept += [
+                (home, name, value, instead) for home in (vars(np.random), *homes)
+                for name, value in list(home.items()) if value is np.random.RandomState
+            ]  # fmt: skip
 
     def __enter__(self):
         for home, name, _, instead in self._kept:

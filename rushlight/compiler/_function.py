@@ -239,8 +239,9 @@ class Compiled:
             if t.grad is not None:
                 found.add_tensor(t.grad)
         known, met = set(found.watched), set(found._seen)
-        found.visit([args, kwargs])
-        for container in [kwargs, *noticed(leaves)]:  # the key says what they hold
+        given = [args, kwargs]
+        found.visit(given)
+        for container in (given, kwargs, *noticed(leaves)):  # the key says what they hold
             if id(container) not in known:
                 found.watched.pop(id(container), None)
         found.forget([c for c in leaves.containers if type(c) in leaves.records], met)

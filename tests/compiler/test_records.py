@@ -3,7 +3,9 @@
 import copy
 import datetime
 import decimal
+import gc
 import pathlib
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -214,3 +216,20 @@ def test_values_that_do_not_change_are_compared_by_what_they_are(make):
     for n in (1, 2, 1, 2, 15, 1):
         assert run(torch.ones(()), make(n)).item() == len(str(make(n)))
     assert torch.compile.explain(run).compiles == 3
+
+
+@pytest.mark.parametrize(
+    "make", [Plain, lambda x: {"x": x}, lambda x: [x], lambda x: x], ids=["record", "dict", "list", "tensor"]
+)
+def test_the_arguments_of_the_first_call_are_let_go(make):
+    run = torch.compile(
+        lambda b: torch.stack([b.x if isinstance(b, Plain) else b["x"] if isinstance(b, dict) else b[0]])
+    )
+    seen = []
+    for _ in range(2):
+        x = torch.ones(3, 2)
+        seen.append(weakref.ref(x))
+        run(make(x))
+    del x
+    gc.collect()
+    assert [r() for r in seen] == [None, None]
