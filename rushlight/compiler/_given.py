@@ -33,6 +33,20 @@ class Given:
         """Which list or dict a value is."""
         return self._places.get(id(value))
 
+    def result(self, value, kinds, outside) -> int | None:
+        """The place of a list or dict that is there already among the results; None for anything else.
+
+        Args:
+            value: what is returned.
+            kinds: what the results are, to which it is added.
+            outside: by id, what the function refers to.
+        """
+        n = self.place(value)
+        if n is None and id(value) not in outside:
+            return None
+        kinds.append(("constant", value) if n is None else ("container", n))
+        return len(kinds) - 1
+
     def holds(self, container) -> bool:
         """Whether it is one of them, or what one of them keeps its attributes in."""
         return id(container) in self._places or id(container) in self._attributes

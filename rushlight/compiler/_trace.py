@@ -373,7 +373,7 @@ class Trace(Optimizing):
                 kinds.append(("array", len(outputs) - 1))
                 return len(kinds) - 1
             if not isinstance(value, Tensor):
-                return self._container(value, kinds)
+                return self.given_containers.result(value, kinds, self.found.containers)
             if self.watch is not None:
                 self.watch.consume(value)
             if id(value) in seen:
@@ -468,14 +468,6 @@ class Trace(Optimizing):
         result.freed = [place for place, _, _ in spent]
         result.wanting = [place for place, _, _ in wanting]
         return outputs
-
-    def _container(self, value, kinds) -> int | None:
-        """The place of a list or dict from outside among the results; None for anything else."""
-        n = self.given_containers.place(value)
-        if n is None and id(value) not in self.found.containers:
-            return None
-        kinds.append(("constant", value) if n is None else ("container", n))
-        return len(kinds) - 1
 
     def _backward(self, wanting, outputs, result) -> None:
         """Trace the gradients of the results with respect to what came from outside."""
