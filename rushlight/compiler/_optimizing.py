@@ -45,7 +45,7 @@ class Optimizing:
         """
         if name == "params" or isinstance(value, Tensor):
             return value
-        if any(o is group.optimizer for _, o in (*self.before, *self.after)):
+        if self.actions(group.optimizer):
             raise Unsupported(
                 f"'{name}' of an optimizer is read after a schedule was stepped", "Read it outside the function."
             )

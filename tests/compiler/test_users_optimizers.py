@@ -125,6 +125,26 @@ def test_a_counter():
     assert twins.compiles == 2
 
 
+class Paced(torch.optim.Optimizer):
+    """Counts in its group, and reads another option of it afterwards."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1, "count": 0, "every": 2})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            group["count"] += 1
+            if group["count"] % group["every"] == 0:
+                for p in group["params"]:
+                    p.add_(p.grad, alpha=-group["lr"])
+
+
+def test_options_that_count():
+    twins = run(Twins(training(Paced), fullgraph=True))
+    assert twins.compiles <= 3
+
+
 def test_a_counter_that_is_new_runs_eagerly():
     with pytest.warns(UserWarning, match="runs eagerly, not compiled: an optimizer is given"):
         run(Twins(training(lambda p: Counting(p, 1))))
