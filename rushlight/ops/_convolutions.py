@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from . import _winograd
+from . import _patches, _winograd
 from ._orders import Held, identity
 
 # Elements of a kernel up to which a convolution may be written out as a sum with a term for each.
@@ -76,6 +76,10 @@ def _convolve(lhs: Held, rhs: Held, conv: Convolution) -> Held:
     if conv.groups > 1:
         sums = rhs.shape[1] == 1 and math.prod(kernel) <= _TERMS
         return _by_sums(lhs, rhs, conv) if sums else _by_groups(lhs, rhs, conv)
+    if _patches.fits_gradient(lhs, rhs, conv, out):
+        return _patches.gradient(lhs, rhs, conv, out)
+    if _patches.fits(lhs, rhs, conv, out):
+        return _patches.convolve(lhs, rhs, conv, out)
     if lhs.shape[1] == 1 and math.prod(kernel) <= _TERMS // 4 and not slides:
         return _by_sums(lhs, rhs, conv)
     once = all(low == 0 and high <= 0 for low, high in conv.padding) and set(conv.lhs_dilation) == {1}

@@ -99,6 +99,8 @@ def _step(eqn, values) -> list:
     inside = {key: new for key, value in params.items() if (new := _inside(value)) is not None}
     if inside:
         return [Held(a, identity(a.ndim)) for a in bind(eqn, [v.plain for v in values], **inside)]
+    if name == "rev":
+        return _reverse(eqn, values)
     if any(v.moved for v in values):
         rule = _RULES.get(name)
         out = rule(eqn, values) if rule is not None else None
@@ -209,6 +211,15 @@ def _along(option):
     return rule
 
 
+_turned = _along("dimensions")
+
+
+def _reverse(eqn, values) -> list:
+    (out,) = _turned(eqn, values)
+    out.source = values[0], tuple(eqn.params["dimensions"])
+    return [out]
+
+
 def _dynamic_slice(eqn, values) -> list | None:
     value, *starts = values
     if not value.moved:
@@ -295,7 +306,7 @@ _RULES: dict[str, Any] = {
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(_WINDOWS | {"pad", "slice"}, _per_dimension),
     **dict.fromkeys(("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "split"), _along("axis")),
-    "argmax": _arg_reduce, "argmin": _arg_reduce, "rev": _along("dimensions"), "concatenate": _along("dimension"),
+    "argmax": _arg_reduce, "argmin": _arg_reduce, "concatenate": _along("dimension"),
     "dynamic_slice": _dynamic_slice, "transpose": _transpose, "broadcast_in_dim": _broadcast, "squeeze": _squeeze,
     "reshape": _reshape, "optimization_barrier": _barrier,
 }  # fmt: skip

@@ -20,14 +20,16 @@ class Held:
     Attributes:
         first: the order that it was made in.
         size: how many elements another order has to move; 0 where it is made on the spot (broadcast, constant).
+        source: what it is the reverse of, and along which dimensions; None for anything else.
     """
 
-    __slots__ = ("first", "ndim", "orders", "size")
+    __slots__ = ("first", "ndim", "orders", "size", "source")
 
     def __init__(self, array, order: tuple, free: bool = False):
         self.orders = {order: array}
         self.first, self.ndim = order, len(order)
         self.size = 0 if free or not self.ndim else math.prod(array.shape)
+        self.source: tuple | None = None
 
     def get(self, order: tuple):
         found = self.orders.get(order)
@@ -60,6 +62,7 @@ class Held:
         new = Held.__new__(Held)
         new.orders = {tuple(place[d] for d in order): array for order, array in self.orders.items()}
         new.first, new.ndim, new.size = tuple(place[d] for d in self.first), self.ndim, self.size
+        new.source = self.source and (self.source[0].renamed(names), tuple(place[d] for d in self.source[1]))
         return new
 
     def learn(self, other: Held, names) -> None:

@@ -8,10 +8,15 @@ from jax import lax
 from jax.extend import core as jex
 
 import rushlight as torch
-from rushlight.ops import _winograd
+from rushlight.ops import _patches, _winograd
 from rushlight.ops._layout import channels_last
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def no_other_form(monkeypatch):
+    monkeypatch.setattr(_patches, "_few", lambda *sizes: False)
 
 
 def conv(x, w, padding=((1, 1), (1, 1)), stride=1, **options):
