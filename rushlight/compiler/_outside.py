@@ -14,7 +14,7 @@ from typing import Any
 from .._hooks import HookTable
 from .._tensor.tensor import Tensor
 from ._contents import MISSING, is_plain, pairs, same
-from ._host import written
+from ._host import HostNumber, written
 from ._numbers import Attribute, Name, holder, look_up
 
 # Attributes that belong to the machinery: they are compared as structure, or do not matter.
@@ -132,7 +132,8 @@ def check_names(trace) -> None:
         raise NotYet
     for home, name, value in trace.found.globals:
         now = look_up(home, name)
-        if now is value or id(home) in trace.found.passed or _stands_for(now, value):
+        kept = not _changed(trace, home, name, value, now)
+        if kept or id(home) in trace.found.passed or _stands_for(now, value):
             continue
         if not _count(trace, home, name, value, now):
             raise Unsupported(f"the variable '{name}' outside the function is set", "Return its value instead.")
@@ -185,10 +186,15 @@ def find_slots(trace, outputs) -> tuple[list, list, set]:
     return slots, histories, unread
 
 
+def _is_mark(value) -> bool:
+    """Whether it is a constant; what Python computes on every call may be a truth, and answers as one."""
+    return isinstance(value, MARKS) and type(value) is not HostNumber
+
+
 def find_marks(trace) -> list:
     """The attributes of modules that were set to plain values, as ``train()`` does: ``(attributes, name, value)``."""
     held = [(own, name, own.get(name, MISSING)) for (_, name), own in trace.assigned.items()]
-    return [mark for mark in held if isinstance(mark[2], MARKS)]
+    return [mark for mark in held if _is_mark(mark[2])]
 
 
 def marks_things(result, found) -> bool:
@@ -204,13 +210,20 @@ def _holds(container, before) -> bool:
     return len(container) == len(before) and all(map(operator.is_, container, before))
 
 
+def _changed(trace, home, name, before, now, module=None) -> bool:
+    """Whether a place was written: one whose number is computed on every call, also with what it holds in this one."""
+    home = holder(home, name)
+    host = trace.root.hosts.get(((id(home) if module is None else id(module)), name))
+    if host is None or (module is not None and (id(home), name) not in trace.assigned):
+        return now is not before
+    return now is not host
+
+
 def _count(trace, home, name, before, now, module=None) -> bool:
     """Whether a place was given a number or a mark, as every call is to do; where what it held mattered, see there."""
     home = holder(home, name)
     key = (id(home) if module is None else id(module)), name
-    if now is trace.root.hosts.get(key):
-        return True
-    if isinstance(now, MARKS) and is_plain(before):
+    if _is_mark(now) and is_plain(before):
         trace.hosted.append((home, name, now))
         return True
     if not written(now) or not (is_plain(before) or before is MISSING):
@@ -226,9 +239,9 @@ def _written(trace, where, before, owner, outputs, slots, module=None) -> None:
     if len(where) < len(before) or any(name not in where for name in before):
         raise Unsupported(f"something is taken out of {owner}", "Take it out outside the function.")
     for name, value in pairs(where):
-        if name in INTERNAL or (name in before and before[name] is value):
+        if name in INTERNAL or not _changed(trace, where, name, before.get(name, MISSING), value, module):
             continue
-        if isinstance(value, MARKS) and (owner is _THING or (id(where), name) in trace.assigned):
+        if _is_mark(value) and (owner is _THING or (id(where), name) in trace.assigned):
             trace.assigned[id(where), name] = where
             continue
         known = (name in before) if module is None else ((id(where), name) in trace.assigned)
