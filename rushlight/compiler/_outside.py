@@ -214,9 +214,9 @@ def _changed(trace, home, name, before, now, module=None) -> bool:
     """Whether a place was written: one whose number is computed on every call, also with what it holds in this one."""
     home = holder(home, name)
     host = trace.root.hosts.get(((id(home) if module is None else id(module)), name))
-    if host is None or (module is not None and (id(home), name) not in trace.assigned):
-        return now is not before
-    return now is not host
+    if module is not None and (id(home), name) in trace.assigned:
+        return host is None or now is not host  # nobody need have read it, so that it is not guarded
+    return now is not before if host is None or module is not None else now is not host
 
 
 def _count(trace, home, name, before, now, module=None) -> bool:

@@ -96,8 +96,9 @@ def test_eager_equals_compiled(lines, kind):
     [
         ["r.append(o.a==i)", "o.a=o.a==i"],
         ["o.d['k']=max(o.b,f)", "r.append(n*2)"],
+        ["o.a=max(o.b,f)"],
     ],
-    ids=["a truth", "a constant that is there already"],
+    ids=["a truth", "a constant that is there already", "written only"],
 )
 def test_found_before(lines, kind):
     test_eager_equals_compiled.hypothesis.inner_test(lines, kind)
