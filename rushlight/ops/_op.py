@@ -54,7 +54,7 @@ def hashable(value):
     if isinstance(value, Tracer):
         # Whoever traces a number as an input learns that it must be a constant.
         raise jax.errors.ConcretizationTypeError(value, "This option of an operator must be a Python value.")
-    return value.__class__(value) if hasattr(value, "__jax_array__") else value  # stands for a number
+    return value.__class__(value) if hasattr(type(value), "__jax_array__") else value  # stands for a number
 
 
 class Op:
@@ -185,7 +185,7 @@ class Op:
             return value
         if isinstance(value, (np.generic, jax.Array)):
             return value.item() if isinstance(value, np.generic) else value
-        if allowed and hasattr(value, "__jax_array__"):  # stands for a number
+        if allowed and hasattr(type(value), "__jax_array__"):  # stands for a number
             return value.__jax_array__()
         expected = "Tensor" if kind != NUMBER else "Number"
         name = self.names[min(position, len(self.names) - 1)]

@@ -15,7 +15,6 @@ _COUNT = "the number of elements depends on values"
 _PYTHON = "the result is a Python value"
 _PLACES = "the sizes of the parts are values"
 EAGER = {
-    "item": _PYTHON,
     "allclose": _PYTHON,
     "equal": _PYTHON,
     "masked_select": _COUNT,
