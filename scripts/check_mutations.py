@@ -120,8 +120,8 @@ MUTATIONS = [
     Mutation(
         "a program does not watch what get() reads of a group",
         "compiler/_groups.py",
-        "return self.trace.option(self, name, super().get(name, default))",
-        "return super().get(name, default)",
+        "value = super().get(name, default)\n        return value if self._known(name)",
+        "value = super().get(name, default)\n        return value if True",
         ("tests/compiler/test_groups.py::test_an_option_is_read_anew[get]",),
     ),
     Mutation(
